@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser, ConsoleMessage, Page
 
 _NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+LOOK: Final = "import('/static/app.js').then((app) => app.refresh())"
+"""Let a page look once, now: after a failure it waits longer each time."""
 _PATIENCE: Final = 60_000  # ms; a busy machine takes its time
 _OPTIONS: Final = (
     "--no-sandbox",  # tests may run as root, where Chromium refuses its sandbox

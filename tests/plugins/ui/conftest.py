@@ -7,12 +7,15 @@ with the browser.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
-from spark_ui.access import fresh
+from spark_ui.access import fresh, sizes
+from spark_ui.run import page
+from spark_ui.views.search import search
 from tests.plugins.ui.demo_store import DemoStore, make_demo_store
 from tests.plugins.ui.serving import Served, serving
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _seen_at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages show the store as it is, however long reading takes on a busy machine; ``test_fresh.py`` is about the rest."""
+    monkeypatch.setattr(sizes, "_PATIENCE", 60)
+    monkeypatch.setattr(page, "search", partial(search, seconds=60))
     if not request.path.match("test_fresh.py"):
         monkeypatch.setattr(fresh, "_QUICK", float("inf"))
         monkeypatch.setattr(fresh, "_SHARE", 0)

@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 
 from spark.graphs import Graph, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointConfig, RawObject, RunInfo, Usage, open_backend
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, RawObject, RunInfo, Usage, open_backend
 from spark_ui.access.sizes import Sizes
 from spark_ui.access.weighing import weigh
 from spark_ui.pages.growth import bars
 from spark_ui.security import form_token
-from tests.plugins.ui.demo_store import make_demo_store
 from tests.plugins.ui.run import programs
 from tests.plugins.ui.serving import TOKEN, Served, serving
 from tests.plugins.ui.test_runs import text_of
@@ -124,10 +124,16 @@ def test_growth_has_a_bar_for_each_day_since_the_first() -> None:
 
 @pytest.mark.thorough
 def test_a_checkup_can_be_stopped() -> None:
-    store = make_demo_store("memory://")
-    with serving(store.backend) as view:
+    class Endless(InMemoryCheckpointBackend):
+        async def leftovers(self, *arguments: object, **options: object) -> Any:
+            await asyncio.Event().wait()
+
+    backend = Endless()
+    asyncio.run(Graph(programs.link(1), id="g", checkpoint_config=CheckpointConfig(backend=backend)).run())
+    with serving(backend) as view:
         view.open()
         check(view)
+        eventually(lambda: view.get("/health").text, 'value="stop"')
         check(view, "stop")
         eventually(lambda: view.get("/health").text, "Check everything")
 

@@ -116,6 +116,8 @@ async def test_no_text_is_so_long_that_it_runs_out_of_its_page(browser: Browser,
             f"{run_path(graph_ids[1])}?show=tree",
         ]:
             await page.goto(path)
+            if await page.locator("#slider").count():
+                await page.wait_for_selector("#slider[data-ready]")
 
             assert await page.evaluate("document.documentElement.scrollWidth") == width, path
 

@@ -25,15 +25,16 @@ async def test_the_printed_address_opens_the_runs_and_leaves_no_token_in_the_add
 
 
 async def test_the_theme_is_remembered(browser: Browser, demo_view: Served) -> None:
+    from playwright.async_api import expect
+
     async with tab(browser, demo_view) as page:
         theme = page.get_by_role("button", name="Theme")
-        seen = [await theme.inner_text()]
-        for _ in range(2):
+        await expect(theme).to_have_text("Auto")
+        for word in ("Light", "Dark"):
             await theme.click()
-            seen.append(await theme.inner_text())
+            await expect(theme).to_have_text(word)
         await page.goto("/health")
 
-        assert seen == ["Auto", "Light", "Dark"]
         assert await page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +13,7 @@ from tests.plugins.ui.demo_store import DemoStore
 from tests.plugins.ui.serving import Served, serving
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Page
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.thorough]
 
@@ -95,13 +96,22 @@ def view(demo: DemoStore) -> Iterator[Served]:
         yield served
 
 
+async def opened(page: Page, path: str) -> None:
+    """Open a page, and wait until its scripts have made of it what they make of it."""
+    from playwright.async_api import expect
+
+    await page.goto(path)
+    if await page.locator("#slider").count():
+        await page.wait_for_selector("#slider[data-ready]")
+    await expect(page.locator("[aria-busy]")).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", PAGES)
 async def test_all_that_can_be_pressed_is_reached_by_tab_and_seen_to_be(
     browser: Browser, view: Served, path: str
 ) -> None:
     async with tab(browser, view, height=700) as page:
-        await page.goto(path)
-        await page.wait_for_load_state("networkidle")
+        await opened(page, path)
         count = await page.evaluate(WANTED)
         for key in ("Tab", "Shift+Tab"):
             for _ in range(count + 2):
@@ -116,13 +126,14 @@ async def test_all_that_can_be_pressed_is_reached_by_tab_and_seen_to_be(
 @pytest.mark.parametrize("path", PAGES)
 async def test_headings_names_and_references_are_in_order(browser: Browser, view: Served, path: str) -> None:
     async with tab(browser, view) as page:
-        await page.goto(path)
-        await page.wait_for_load_state("networkidle")
+        await opened(page, path)
 
         assert await page.evaluate(WRONG) == []
 
 
 async def test_the_first_key_leads_past_the_menu(browser: Browser, view: Served) -> None:
+    from playwright.async_api import expect
+
     async with tab(browser, view) as page:
         await page.keyboard.press("Tab")
         skip = page.get_by_role("link", name="Skip to content")
@@ -130,18 +141,21 @@ async def test_the_first_key_leads_past_the_menu(browser: Browser, view: Served)
         assert box is not None
         assert box["y"] >= 0
         await page.keyboard.press("Enter")
-        assert await page.evaluate("document.activeElement.id") == "main"
+        await expect(page.locator("#main")).to_be_focused()
         await page.keyboard.press("Tab")
 
-        assert await page.evaluate("document.activeElement.closest('main') !== null")
+        await expect(page.locator("main :focus")).to_have_count(1)
 
 
 async def test_the_help_keeps_the_focus_and_gives_it_back(browser: Browser, view: Served) -> None:
+    from playwright.async_api import expect
+
     async with tab(browser, view) as page:
+        row, help = page.locator("[data-row]").first, page.get_by_role("dialog", name="Keyboard shortcuts")
         await page.keyboard.press("j")
-        row = await page.evaluate("document.activeElement.textContent")
+        await expect(row).to_be_focused()
         await page.keyboard.press("?")
-        assert await page.get_by_role("dialog", name="Keyboard shortcuts").is_visible()
+        await expect(help).to_be_visible()
         for _ in range(4):
             await page.keyboard.press("Tab")
             assert await page.evaluate(
@@ -151,21 +165,20 @@ async def test_the_help_keeps_the_focus_and_gives_it_back(browser: Browser, view
         await page.keyboard.press("h")
         await page.keyboard.press("Escape")
 
-        assert await page.get_by_role("dialog").count() == 0
-        assert await page.evaluate("document.activeElement.textContent") == row
+        await expect(help).to_be_hidden()
+        await expect(row).to_be_focused()
         assert page.url == f"{view.base}/"
 
 
 async def test_pages_are_gone_through_by_letters(browser: Browser, view: Served) -> None:
+    from playwright.async_api import expect
+
     async with tab(browser, view) as page:
         for letter, path in (("f", "/forks"), ("h", "/health"), ("r", "/")):
-            await page.keyboard.press("g")
-            await page.keyboard.press(letter)
-            await page.wait_for_url(f"**{path}")
-            await page.wait_for_load_state("networkidle")
-        await page.keyboard.press("k")
-        last = await page.evaluate("document.activeElement.textContent")
-        await page.keyboard.press("ArrowUp")
-        await page.keyboard.press("ArrowDown")
-
-        assert await page.evaluate("document.activeElement.textContent") == last
+            # Without waiting in between: the second letter counts only soon after the first.
+            await asyncio.gather(page.keyboard.press("g"), page.keyboard.press(letter))
+            await page.wait_for_url(f"{view.base}{path}")
+        rows = page.locator("[data-row]")
+        for key, at in (("k", -1), ("ArrowUp", -2), ("ArrowDown", -1)):
+            await page.keyboard.press(key)
+            await expect(rows.nth(at)).to_be_focused()

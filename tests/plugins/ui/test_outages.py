@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import pytest
 
 from spark.graphs.checkpoint import CheckpointManager, open_backend
-from tests.plugins.ui.browser import tab
+from tests.plugins.ui.browser import LOOK, tab
 from tests.plugins.ui.run import programs
 from tests.plugins.ui.serving import serving
 
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.thorough]
-
-
-LOOK: Final = "import('/static/app.js').then((app) => app.refresh())"
-"""Look once, now: after a failure the page waits longer each time."""
 
 
 class Watch:
@@ -53,6 +48,8 @@ async def told(process: asyncio.subprocess.Process, line: str) -> None:
 async def test_a_run_that_is_killed_is_said_to_be_silent_and_followed_when_it_is_resumed(
     browser: Browser, tmp_path: Path
 ) -> None:
+    from playwright.async_api import expect
+
     url, watch = f"sqlite:///{tmp_path}/runs.db", Watch()
     first = await begun(url)
     await told(first, "one")
@@ -68,9 +65,9 @@ async def test_a_run_that_is_killed_is_said_to_be_silent_and_followed_when_it_is
             watch.ahead = timedelta(minutes=3)
             await page.locator("#run-head").get_by_text("silent").wait_for()
             await page.locator("#run-head").get_by_text("for 3 min").wait_for()
-            assert await page.locator(".is-running, .status-running").count() == 0
-            assert await page.locator("#pending").get_by_text("next").is_visible()
-            assert "silent" in await page.locator("#news").inner_text()
+            await expect(page.locator(".is-running, .status-running")).to_have_count(0)
+            await expect(page.locator("#pending").get_by_text("next")).to_be_visible()
+            await expect(page.locator("#news")).to_contain_text("silent")
 
             second = await begun(url, "resume")
             watch.ahead = timedelta()
@@ -83,6 +80,8 @@ async def test_a_run_that_is_killed_is_said_to_be_silent_and_followed_when_it_is
 
 
 async def test_a_page_takes_up_again_when_the_view_was_started_again(browser: Browser, tmp_path: Path) -> None:
+    from playwright.async_api import expect
+
     url = f"sqlite:///{tmp_path}/runs.db"
     await programs.run("ask", url, "job")
     with ExitStack() as running:
@@ -103,7 +102,7 @@ async def test_a_page_takes_up_again_when_the_view_was_started_again(browser: Br
             await page.evaluate(LOOK)
             await page.get_by_role("link", name="job-2", exact=True).wait_for()
 
-            assert await lost.is_hidden()
+            await expect(lost).to_be_hidden()
             assert await page.evaluate("window.isSamePage")
 
 
@@ -111,6 +110,8 @@ async def test_a_page_takes_up_again_when_the_view_was_started_again(browser: Br
 async def test_a_store_that_disappears_is_said_to_be_gone_and_the_next_one_is_shown(
     browser: Browser, tmp_path: Path, address: str
 ) -> None:
+    from playwright.async_api import expect
+
     place = tmp_path / "place"
     place.mkdir()
     url = address.format(place)
@@ -118,7 +119,7 @@ async def test_a_store_that_disappears_is_said_to_be_gone_and_the_next_one_is_sh
     with serving(url) as served:
         async with tab(browser, served, noted=["status of 503"]) as page:
             await page.get_by_role("link", name="job", exact=True).wait_for()
-            shutil.rmtree(place)
+            place.rename(tmp_path / "elsewhere")  # at once, whatever the view is reading in it
             await page.locator("#lost").get_by_text("The store can't be read now.").wait_for()
             await page.goto("/run/job")
             await page.get_by_text("There is no store at").wait_for()
@@ -127,12 +128,14 @@ async def test_a_store_that_disappears_is_said_to_be_gone_and_the_next_one_is_sh
             await page.goto("/")
             await page.get_by_role("link", name="job-2", exact=True).wait_for()
 
-            assert await page.get_by_role("link", name="job", exact=True).count() == 0
+            await expect(page.get_by_role("link", name="job", exact=True)).to_have_count(0)
 
 
 async def test_of_two_tabs_that_answer_a_question_the_second_is_told_that_the_first_counts(
     browser: Browser, tmp_path: Path
 ) -> None:
+    from playwright.async_api import expect
+
     url = f"sqlite:///{tmp_path}/runs.db"
     await programs.run("ask", url, "job")
     with serving(url, allow_changes=True) as served:
@@ -153,8 +156,8 @@ async def test_of_two_tabs_that_answer_a_question_the_second_is_told_that_the_fi
                 await page.get_by_text(text).wait_for()
             await second.goto("/run/job")
 
-            assert await second.get_by_text("Answered.").is_visible()
-            assert await second.get_by_role("link", name="Answer", exact=True).count() == 0
+            await expect(second.get_by_text("Answered.")).to_be_visible()
+            await expect(second.get_by_role("link", name="Answer", exact=True)).to_have_count(0)
 
     _, content = await programs.run("ask", url, "job", resume=True)
     assert content["amount"] == 1

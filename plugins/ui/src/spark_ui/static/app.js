@@ -15,6 +15,7 @@ let wait = EVERY;
 let timer = 0;
 let looking = null;
 let isOther = false; // whether the next look shows something else than the last one, which is no news
+let turns = 0; // how often something else was to be shown
 
 /** Look once, now; resolves when the page shows what the server has. */
 export async function refresh() {
@@ -30,6 +31,7 @@ export async function refresh() {
 export function forget() {
   tag = null;
   isOther = true;
+  turns += 1;
 }
 
 const REASONS = {
@@ -51,12 +53,13 @@ export function lost(error) {
 
 async function look() {
   const address = location.href;
+  const turn = turns;
   try {
     const answer = await fetch(address, { headers: tag ? { "If-None-Match": tag } : {}, redirect: "error", signal: AbortSignal.timeout(30000) });
     if (answer.status !== 304) {
       if (!answer.ok) throw wrong(answer);
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (address !== location.href) return;
+      if (address !== location.href || turn !== turns) return; // something else is wanted by now, or shown already
       tag = answer.headers.get("ETag");
       show(page, isOther);
       isOther = false;
@@ -69,7 +72,9 @@ async function look() {
   }
 }
 
-/** Take over from another page what may change on this one, and say what is new; of another list, only how long it is. */
+/** Take over from another page what may change on this one, and say what is new; of another list, only how long it is.
+ *
+ * Then the document hears `shown`. */
 export function show(page, isAnother = false) {
   const focused = document.activeElement;
   const news = [];
@@ -79,6 +84,7 @@ export function show(page, isAnother = false) {
   }
   if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
   announce(isAnother ? all("[data-result]").map((result) => result.textContent) : news);
+  document.dispatchEvent(new Event("shown"));
 }
 
 /** Make one node like another, changing nothing that is the same already. */
@@ -154,7 +160,9 @@ let goes = 0; // when `g` was pressed
 function press(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.target.closest("input, textarea, select, [contenteditable]")) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key !== "Escape") return;
+    event.target.blur();
+    event.preventDefault(); // a browser would empty the search as well, without saying so
     return;
   }
   if (one("dialog[open]")) return;

@@ -7,20 +7,22 @@ document.documentElement.dataset.script = ""; // the style sheet shows them then
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-copy-value]");
   if (!button) return;
-  const text = button.dataset.copy ?? (await valueOf(button));
-  if (text === null) return say(button, "Too large");
   try {
+    const text = button.dataset.copy ?? (await valueOf(button));
+    if (text === null) return say(button, "Too large");
     await navigator.clipboard.writeText(text);
     say(button, "Copied");
-  } catch {
-    say(button, "Not allowed");
+  } catch (error) {
+    say(button, error instanceof TypeError ? "Failed" : "Not allowed");
   }
 });
 
 async function valueOf(button) {
   const address = button.closest("[data-values]").dataset.values;
   const answer = await fetch(`${address}?open=${button.dataset.copyValue}`);
-  return answer.ok ? answer.text() : null;
+  if (answer.ok) return answer.text();
+  if (answer.status === 413) return null;
+  throw new TypeError(answer.statusText);
 }
 
 function say(button, word) {

@@ -28,6 +28,8 @@ let naming = 0;
 let named = -OFTEN;
 let ahead = 0;
 let lookedAt = -1; // the place for which the drawing was scrolled last
+let isReading = false;
+let standing = ""; // what the page says of the whole run
 const pages = new Map();
 
 // --- Going to a place -----------------------------------------------------------------------------------------------------------
@@ -60,17 +62,19 @@ function nameAddress() {
 
 async function pump() {
   if (fetching) {
-    if (performance.now() - fetching.begun > SLOW) fetching.controller.abort();
+    const isWanted = fetching.address === addressOf(place, following);
+    if (!isWanted && performance.now() - fetching.begun > SLOW) fetching.controller.abort();
     return;
   }
   while (shown !== place || shownFollowing !== following) {
     const wanted = place;
     const isFollowing = following;
     const address = addressOf(wanted, following);
-    const text = await pageAt(address);
+    const text = await pageAt(address, isFollowing);
     if (text === null) {
-      if (wanted === place) break;
-      continue;
+      if (address !== addressOf(place, following)) continue;
+      stop();
+      break;
     }
     if (address === addressOf(place, following) || took < SLOW) take(text);
     [shown, shownFollowing] = [wanted, isFollowing];
@@ -83,21 +87,20 @@ async function pump() {
 function take(text) {
   show(new DOMParser().parseFromString(text, "text/html"));
   forget();
-  describe();
 }
 
 /** The page at an address; null where it could not be fetched, or another one is wanted meanwhile. */
-async function pageAt(address) {
+async function pageAt(address, isFollowing) {
   if (pages.has(address)) return pages.get(address);
   const controller = new AbortController();
-  const own = (fetching = { controller, begun: performance.now() });
+  const own = (fetching = { address, controller, begun: performance.now() });
   try {
     const answer = await fetch(address, { signal: controller.signal, redirect: "error" });
     const text = await answer.text();
     took = performance.now() - own.begun;
     if (!answer.ok) throw wrong(answer);
     lost();
-    if (!following) keep(address, text);
+    if (!isFollowing) keep(address, text); // the newest moment is another one soon
     return text;
   } catch (error) {
     if (error.name === "AbortError") took = SLOW + 1;
@@ -141,9 +144,13 @@ function describe() {
   const node = past.nodes[past.node[place]];
   const words = [`checkpoint ${place + 1} of ${past.sequences.length}: step ${past.iterations[place]}`, node, ago(past.times[place])];
   range.setAttribute("aria-valuetext", words.filter(Boolean).join(", "));
+  light(node);
+  draw();
+}
+
+function light(node) {
   for (const lit of document.querySelectorAll("#paper .is-last")) lit.classList.remove("is-last");
   if (node) one(`#paper [data-node="${CSS.escape(node)}"]`)?.classList.add("is-last");
-  draw();
 }
 
 /** Scroll the drawing to the work that is pending, or to the node that completed last, where none of that can be seen. */
@@ -169,17 +176,23 @@ function ago(time) {
   return `${Math.floor(seconds / length)} ${unit} ago`;
 }
 
-async function read() {
-  const after = past ? past.sequences.at(-1) : 0;
-  const answer = await fetch(`${source}?after=${after}`);
-  if (!answer.ok) return;
-  const more = await answer.json();
-  if (past && more.sequences.length && more.branches !== past.branches) {
-    past = null;
-    return read();
+/** Read what is new in the history, or all of it; whether that could be done. The thumb stays at its checkpoint. */
+async function read(isWhole) {
+  const after = isWhole ? 0 : past.sequences.at(-1);
+  let more;
+  try {
+    const answer = await fetch(`${source}?after=${after}`);
+    if (!answer.ok) return false;
+    more = await answer.json();
+  } catch {
+    return false;
   }
-  past = past ? joined(past, more) : more;
+  if (!isWhole && more.sequences.length && more.branches !== past.branches) return read(true);
+  const sequence = past?.sequences[place];
+  past = isWhole ? more : joined(past, more);
+  if (sequence !== undefined) place = past.sequences.indexOf(sequence);
   range.max = past.sequences.length - 1;
+  return true;
 }
 
 function joined(old, more) {
@@ -193,14 +206,33 @@ function joined(old, more) {
   return old;
 }
 
-/** The page has shown news: the history may be longer, and the newest moment another one. */
+/** The page has shown something else: another moment, or news. */
+function see() {
+  if (!past) return;
+  light(past.nodes[past.node[place]]);
+  const at = past.sequences.indexOf(Number(one("#where").dataset.sequence));
+  if (at >= 0) shown = at;
+  const before = standing;
+  standing = `${one("#where").dataset.count}, ${one("#run-head [data-say]")?.dataset.say}`;
+  if (standing !== before) pages.clear(); // they say what was before
+  lookAtWork();
+  catchUp();
+}
+
+/** The history may be longer, or have lost its beginning, and the newest moment may be another one. */
 async function catchUp() {
-  const where = one("#where");
-  if (!past || Number(where.dataset.count) === past.sequences.length) return;
-  if (Number(where.dataset.count) < past.sequences.length) past = null; // some were deleted
-  await read();
-  const at = following ? past.sequences.length - 1 : past.sequences.indexOf(Number(where.dataset.sequence));
-  range.value = place = shown = Math.max(0, at);
+  const [count, first, last] = ["count", "first", "last"].map((name) => Number(one("#where").dataset[name]));
+  const known = past.sequences;
+  if (isReading || (count === known.length && first === known[0] && last === known.at(-1))) return;
+  isReading = true;
+  const isRead = await read(count <= known.length || first !== known[0]);
+  isReading = false;
+  if (!isRead) return; // the next page that differs has it read again
+  const at = past.sequences.indexOf(Number(one("#where").dataset.sequence));
+  if (at >= 0) shown = at;
+  if (following) place = past.sequences.length - 1;
+  else if (place < 0) place = Math.max(0, at);
+  range.value = place;
   describe();
   lookAtWork();
 }
@@ -307,14 +339,13 @@ document.addEventListener("keydown", (event) => {
 new ResizeObserver(draw).observe(strip);
 new MutationObserver(draw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-new MutationObserver(catchUp).observe(one("#where"), { attributes: true });
+document.addEventListener("shown", see);
 
-await read();
-if (past) {
+if (await read(true)) {
   if (following) place = shown = past.sequences.length - 1;
   range.value = place;
   for (const element of [range, strip, one("#play"), one("#follow")]) element.hidden = false;
   slider.dataset.ready = "";
   describe();
-  lookAtWork();
+  see(); // the page may have shown news meanwhile
 }

@@ -76,7 +76,7 @@ view.addEventListener("pointermove", (event) => {
   move((dragged - event.clientX) / width);
   dragged = event.clientX;
 });
-view.addEventListener("pointerup", () => (dragged = null));
+for (const name of ["pointerup", "pointercancel"]) view.addEventListener(name, () => (dragged = null));
 
 const KEYS = { "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1.7), ArrowLeft: () => move(-0.2), ArrowRight: () => move(0.2) };
 view.addEventListener("keydown", (event) => {

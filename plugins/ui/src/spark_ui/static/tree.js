@@ -20,11 +20,12 @@ async function toggle(link) {
   const isOpen = link.getAttribute("aria-expanded") === "true";
   if (isOpen) opened.delete(path);
   else opened.add(path);
+  link.setAttribute("aria-expanded", String(!isOpen));
   if (inside) inside.hidden = isOpen;
   else if (!isOpen) await fill(line, link);
-  link.setAttribute("aria-expanded", String(!isOpen));
 }
 
+/** Fetch what is in a branch; where that fails, it is closed again. */
 async function fill(line, link) {
   const inside = document.createElement("div");
   inside.className = "branch-inside";
@@ -35,6 +36,8 @@ async function fill(line, link) {
     inside.append(...(await fetched(`${branches}?open=${link.dataset.open}`)));
   } catch {
     inside.remove();
+    opened.delete(line.dataset.path);
+    link.setAttribute("aria-expanded", "false");
     announce(["This could not be fetched"]);
     return;
   }
@@ -46,7 +49,13 @@ async function fill(line, link) {
 async function more(link) {
   const { branches } = link.closest("#tree").dataset;
   const place = link.closest(".tree-more");
-  const nodes = await fetched(`${branches}?open=${link.dataset.more}&start=${link.dataset.start}`);
+  let nodes;
+  try {
+    nodes = await fetched(`${branches}?open=${link.dataset.more}&start=${link.dataset.start}`);
+  } catch {
+    announce(["This could not be fetched"]);
+    return;
+  }
   const first = nodes.find((node) => node.nodeType === Node.ELEMENT_NODE);
   place.replaceWith(...nodes);
   one("a, button", first)?.focus();
@@ -57,8 +66,8 @@ async function reopen(within) {
   for (const line of within.querySelectorAll("li[data-path]")) {
     const link = one(":scope > a.branch", line);
     if (link && opened.has(line.dataset.path) && link.getAttribute("aria-expanded") === "false") {
-      await fill(line, link);
       link.setAttribute("aria-expanded", "true");
+      await fill(line, link);
     }
   }
 }
@@ -72,9 +81,10 @@ async function search(form) {
   searching?.abort();
   searching = new AbortController();
   const words = one("[type=search]", form).value.trim();
+  const place = one("#found"); // of this moment: it is another one once the slider has moved on
   try {
     const address = `${form.dataset.searchTree}?q=${encodeURIComponent(words)}`;
-    one("#found").replaceChildren(...(words ? await fetched(address, searching.signal) : []));
+    place.replaceChildren(...(words ? await fetched(address, searching.signal) : []));
   } catch (error) {
     if (error.name !== "AbortError") announce(["The search failed"]);
   }
