@@ -256,7 +256,7 @@ def test_quick_commands_load_neither_the_engine_nor_a_backend(arguments: list[st
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
         "    print(json.dumps([end.code, sorted(sys.modules)]), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=60)
     code, loaded = json.loads(done.stderr.splitlines()[-1])
 
     assert code == 0
