@@ -421,7 +421,7 @@ print([(info.label, info.status) for info in plugins()])
 """
 
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=200, check=False
     )
 
     assert done.stdout == (

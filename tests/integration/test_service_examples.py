@@ -61,7 +61,7 @@ class Process:
 
     def end(self) -> int:
         try:
-            return self._process.wait(60)
+            return self._process.wait(200)
         finally:
             self._process.kill()
             self._listener.join()

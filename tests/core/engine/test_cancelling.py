@@ -485,7 +485,7 @@ def test_ctrl_c_saves_the_last_boundary(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "reached\n"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=200)
 
     assert "KeyboardInterrupt" in told
     graph = Graph(

@@ -141,7 +141,7 @@ class Command:
             assert self.process.stderr is not None
             assert self.process.stdout is not None
             told = self.process.stderr.read()  # communicate() would miss what was read ahead with a line
-            return Done(self.process.wait(60), self.process.stdout.read(), told)
+            return Done(self.process.wait(200), self.process.stdout.read(), told)
 
 
 def told_commands(text: str) -> dict[str, list[str]]:

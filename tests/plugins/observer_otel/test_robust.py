@@ -203,7 +203,7 @@ run()
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_process_that_forks() -> None:
     command = [sys.executable, "-W", "ignore", "-c", FORKS]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=200)
 
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["checkpoint, run, step work"] * 3
