@@ -119,5 +119,5 @@ def _be_a_child(work: Work, writable: int) -> None:
 
 async def _bounded(work: Work, tell: Tell) -> None:
     # A backend that does not survive a fork may hang, and nobody would notice.
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         await work(tell)
