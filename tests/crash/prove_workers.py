@@ -34,7 +34,7 @@ from tests.crash.stores import MakeBackend, maker
 from tests.crash.workers import AT_ONCE, EVERY, STEPS, Noted, Payment, Work, noted, paid
 
 LATE: Final = 1.0
-"""Seconds by which a busy machine may be late, with anything."""
+"""Seconds by which the machine may be late, with anything, unless told otherwise."""
 A_LOOK: Final = 2.0
 """Seconds that a look takes at most, with its pause, where eight workers and the database share two cores."""
 
@@ -200,9 +200,10 @@ def complaint_about_payments(work: Work, *, runs: int, disturbed: Disturbed) -> 
     return ""
 
 
-def complaint_about_claims(work: Work, disturbed: Disturbed, waits: list[float]) -> str:
+def complaint_about_claims(work: Work, disturbed: Disturbed, waits: list[float], *, late: float) -> str:
     """What is wrong with who took up which run, or ``""``.
 
+    :param late: seconds by which the machine may be late.
     :param waits: gets the seconds from each kill to the moment when another worker had a run of the killed one.
     """
     lines, payments = [*noted(work.journal)], [*paid(work.ledger)]
@@ -221,10 +222,10 @@ def complaint_about_claims(work: Work, disturbed: Disturbed, waits: list[float])
                 for sleeper, stopped, woke in disturbed.stopped
                 if sleeper == process
             )
-            if not slept and waits[-1] < 2 * work.ttl - work.ttl / 3 - LATE:  # asleep, it may not have renewed it
+            if not slept and waits[-1] < 2 * work.ttl - work.ttl / 3 - late:  # asleep, it may not have renewed it
                 return f"{graph_id} was taken over {waits[-1]:.2f} s after its worker was killed: its claim still held"
             overdue = _overdue(lines, disturbed, moment + 2 * work.ttl, taken.time)
-            if overdue > EVERY + A_LOOK + LATE:
+            if overdue > EVERY + A_LOOK + late:
                 since = [
                     (f"{each.time - moment:.2f}", each.process, each.became)
                     for each in lines
@@ -237,7 +238,7 @@ def complaint_about_claims(work: Work, disturbed: Disturbed, waits: list[float])
     for process, stopped, woke in disturbed.stopped:
         for graph_id in _held(lines, payments, process, stopped):
             others = [each for each in lines if each.graph_id == graph_id and each.process != process]
-            is_lost = any(_is_taken(each, after=stopped) and each.time < woke - LATE for each in others)
+            is_lost = any(_is_taken(each, after=stopped) and each.time < woke - late for each in others)
             said = next(
                 (each for each in lines if (each.graph_id, each.process) == (graph_id, process) and each.time > woke),
                 None,
@@ -326,6 +327,7 @@ def main() -> int:
     )
     parser.add_argument("--ttl", type=float, default=3.0, help="seconds, of the claims")
     parser.add_argument("--patience", type=float, default=120, help="seconds in which something has to happen")
+    parser.add_argument("--late", type=float, default=LATE, help="seconds by which the machine may be late")
     parser.add_argument("--seed", type=int, default=random.randrange(10**9))
     parser.add_argument("--plant", choices=BUGS, default="nothing", help="a bug that has to be found")
     options = parser.parse_args()
@@ -357,7 +359,7 @@ def _prove(store_of: Callable[[str], str], seed: int, options: argparse.Namespac
         found = (
             answer_of_child(partial(complaint_about_store, work.make, runs))
             or complaint_about_payments(work, runs=runs, disturbed=shared.disturbed)
-            or complaint_about_claims(work, shared.disturbed, waits)
+            or complaint_about_claims(work, shared.disturbed, waits, late=options.late)
         )
         assert not found, found
         again = work.ledger.read_bytes().count(b"\n") - runs * STEPS

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from spark_testing.children import Child, Tell, threads_left, threads_now
+from spark_testing.children import Child, Tell, give_up_after, threads_left, threads_now
 from tests.crash.children import be_a_child
 
 
@@ -24,13 +24,14 @@ async def hang_in_a_thread() -> None:
 
     asyncio.get_running_loop().run_in_executor(None, hang)
     begun.wait()
+    give_up_after(0.5)  # of the time from here on: a busy machine may take longer to get here
 
 
 def test_a_child_that_hangs_ends_and_shows_what_its_threads_wait_for(capfd: pytest.CaptureFixture[str]) -> None:
     """asyncio's timeout alone would not do: the event loop waits for its threads in the end."""
     child = os.fork()
     if child == 0:
-        be_a_child(hang_in_a_thread, longest=1)
+        be_a_child(hang_in_a_thread)
     _, status = os.waitpid(child, 0)
 
     assert os.WTERMSIG(status) == signal.SIGALRM

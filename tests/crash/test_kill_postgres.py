@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 def run_harness(*options: str) -> subprocess.CompletedProcess[str]:
     # In a process of its own, because it forks, and pytest's may have threads.
     command = [sys.executable, "-m", "tests.crash.kill_postgres", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed() -> None:

@@ -16,7 +16,7 @@ def run_harness(*options: str, server: S3Server | None = None) -> subprocess.Com
     # In a process of its own, because it forks, and pytest's may have threads.
     command = [sys.executable, "-m", "tests.crash.kill_writers", *options]
     environment = {**os.environ, **(server.environment if server else {})}
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
 
 
 SQLITE = ("--url", "sqlite:///{directory}/checkpoints.db")

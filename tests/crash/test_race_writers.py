@@ -17,7 +17,7 @@ def run_race(server: S3Server, *options: str) -> subprocess.CompletedProcess[str
     store = ["--url", server.url(server.new_bucket()), "--sequences", "30"]
     command = [sys.executable, "-m", "tests.crash.race_writers", *store, *options]
     environment = {**os.environ, **server.environment}
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
 
 
 def test_each_sequence_has_one_winner(s3_server: S3Server) -> None:

@@ -33,7 +33,7 @@ def run_fresh(tmp_path: Path) -> Callable[..., str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         assert done.returncode == 0, done.stdout

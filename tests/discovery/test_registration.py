@@ -280,17 +280,17 @@ def test_a_plugin_may_register_another_while_it_is_loaded(site: Site) -> None:
 def test_a_package_that_registers_when_it_is_imported_does_not_wait_for_a_scan_that_waits_for_it(site: Site) -> None:
     """One thread imports the package, another one a plugin that imports it, too. With one lock for both, neither would end."""
     events_of = "import threading\nbegun, scanning = threading.Event(), threading.Event()\n"
-    package = "import fake_events, fake_rules, spark.hooks\nfake_events.begun.set()\nfake_events.scanning.wait(20)\n"
+    package = "import fake_events, fake_rules, spark.hooks\nfake_events.begun.set()\nfake_events.scanning.wait(60)\n"
     (site.folder / "fake_events.py").write_text(events_of)
     (site.folder / "fake_rules.py").write_text(sources.LISTENS)
     (site.folder / "fake_package.py").write_text(f"{package}spark.hooks.register(fake_rules)\n")
-    waits = "import fake_events\nfake_events.begun.wait(20)\nfake_events.scanning.set()\nimport fake_package\n"
+    waits = "import fake_events\nfake_events.begun.wait(60)\nfake_events.scanning.set()\nimport fake_package\n"
     site.install("fake-slow", sources.LISTENS + waits)
 
     importing = threading.Thread(target=importlib.import_module, args=("fake_package",), daemon=True)
     importing.start()
     found = names()
-    importing.join(20)
+    importing.join(60)
 
     assert not importing.is_alive()
     assert "slow" in found
@@ -421,7 +421,7 @@ print([(info.label, info.status) for info in plugins()])
 """
 
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=200, check=False
     )
 
     assert done.stdout == (

@@ -92,6 +92,6 @@ def start_and_kill(program: Path) -> list[str]:
 
 def start(program: Path) -> list[str]:
     """The lines that the program prints when nobody disturbs it."""
-    done = subprocess.run([sys.executable, program], cwd=program.parent, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, program], cwd=program.parent, capture_output=True, text=True, timeout=200)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()

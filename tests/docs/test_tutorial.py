@@ -105,6 +105,6 @@ def typed(command: str, *, folder: Path, url: str) -> str:
     """What a shell prints, in which Python and the command are those of this test."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "SPARK_CHECKPOINT_URL": url}
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=200)
     assert done.stderr in ("", "Killed\n")
     return done.stdout

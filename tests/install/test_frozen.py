@@ -52,7 +52,7 @@ def test_an_error_is_stored_without_the_frames_of_the_engine(app: Path, tmp_path
 def start(app: Path, url: str, *, directory: Path, **variables: str) -> dict[str, Any]:
     """What the app says, or nothing where it was killed."""
     done = subprocess.run(
-        [app, url], cwd=directory, env=clean_environment() | variables, capture_output=True, text=True, timeout=60
+        [app, url], cwd=directory, env=clean_environment() | variables, capture_output=True, text=True, timeout=200
     )
     assert done.returncode == (-9 if "DIE_AT" in variables else 0), done.stderr
     return json.loads(done.stdout) if done.stdout else {}

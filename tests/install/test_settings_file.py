@@ -62,7 +62,7 @@ def run(command: list[str], *arguments: str, directory: Path, **variables: str) 
         env=clean_environment() | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 

@@ -102,7 +102,7 @@ def test_it_passes_its_suite_where_its_wheel_is_installed(
     (tmp_path / "tests").symlink_to(projects[kind] / "tests")
     environment = environment_of(kind, workshop, projects)
 
-    done = environment.python_with("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=tmp_path, seconds=100)
+    done = environment.python_with("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=tmp_path, seconds=200)
 
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
 

@@ -48,7 +48,7 @@ def mypy(environment: Environment, directory: Path, *files: str) -> Errors:
         env=clean_environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     assert not done.stderr
     found = re.findall(r"^(.+?):(\d+): error: (.*)$", done.stdout, re.MULTILINE)
@@ -77,7 +77,7 @@ def basedpyright(workshop: Workshop, environment: Environment, directory: Path, 
         env=clean_environment() | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
     )
     return json.loads(done.stdout)
 

@@ -189,7 +189,7 @@ class Environment:
         return self.python_with("-W", "error", str(program), directory=directory, variables=variables)
 
     def python_with(
-        self, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 30
+        self, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 200
     ) -> subprocess.CompletedProcess[str]:
         """Start the environment's Python with these arguments."""
         return _run(self.python, *arguments, directory=directory, variables=variables, seconds=seconds)
@@ -217,7 +217,7 @@ class Environment:
 
 
 def _run(
-    program: Path, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 30
+    program: Path, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 200
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [program, *arguments],

@@ -34,7 +34,7 @@ def demo(
 def index(store: Path, folder: Path) -> None:
     """A run of the example that nobody disturbs."""
     command = [sys.executable, EXAMPLES / "index_sources.py", store.as_uri(), folder]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
 
 
 @pytest.fixture

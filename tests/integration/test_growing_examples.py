@@ -24,12 +24,12 @@ MESSAGES = 200
 def killed(*options: str | Path) -> subprocess.CompletedProcess[str]:
     """Run an example undisturbed, and then killed at seeded instants."""
     command = [sys.executable, EXAMPLES / "survive_kills.py", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def conversation(store: str, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, EXAMPLES / "conversation.py", store, "--messages", f"{MESSAGES}", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=200)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def test_from_a_terminal_it_is_killed_asks_is_stopped_and_ends(tmp_path: Path) -
         begun.stdout.readline()
         begun.kill()
 
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=200)
     id = asyncio.run(approve(url))
     assert "to be approved: {'refund': 45, 'order': 17}" in asked.stdout
     assert f"spark answer refund-17 '{id}=" in asked.stdout
@@ -160,11 +160,11 @@ def test_from_a_terminal_it_is_killed_asks_is_stopped_and_ends(tmp_path: Path) -
         while not payments.exists():
             time.sleep(0.02)
         waiting.send_signal(signal.SIGTERM)
-        told, _ = waiting.communicate(timeout=60)
+        told, _ = waiting.communicate(timeout=200)
     assert "stopped by SIGTERM" in told
 
     asyncio.run(confirm(url))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert json.loads(done.stdout.splitlines()[-1])["reply"] == "Your money arrives: Monday."
     assert len(payments.read_text().splitlines()) == 1
 

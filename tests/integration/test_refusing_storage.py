@@ -85,7 +85,7 @@ def store() -> Iterator[Path]:
 def run(store: Path, refuse: str, *, node_fails: bool) -> dict[str, Any]:
     """How the run ended, in a process for which storage refuses at the third step."""
     command = [sys.executable, "-c", PROGRAM, str(store), refuse, str(node_fails)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     ended: dict[str, Any] = json.loads(done.stdout)
     return ended

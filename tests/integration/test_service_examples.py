@@ -61,7 +61,7 @@ class Process:
 
     def end(self) -> int:
         try:
-            return self._process.wait(60)
+            return self._process.wait(200)
         finally:
             self._process.kill()
             self._listener.join()
@@ -88,7 +88,7 @@ class TestWorker:
         pod = deployment["spec"]["template"]["spec"]
         return pod, pod["containers"][0]
 
-    def start(self, url: str, folder: Path, *options: str) -> Process:
+    def start(self, url: str, folder: Path, *options: str, seconds_per_call: float = 0.1) -> Process:
         """The container's command, in its environment: the variables that the file names, with values of this test."""
         values = {"SPARK_CHECKPOINT_URL": url, "ALIVE_FILE": str(folder / "alive")}
         _, container = self.container()
@@ -96,12 +96,14 @@ class TestWorker:
         python, *words = container["command"]
         assert python == "python"
         command = words[:1] + list(options) if options else words
-        return Process(sys.executable, *command, **environment, SECONDS_PER_CALL="0.7")
+        return Process(sys.executable, *command, **environment, SECONDS_PER_CALL=f"{seconds_per_call}")
 
     def test_a_worker_that_is_stopped_leaves_its_runs_to_the_next(self, url: str, tmp_path: Path) -> None:
         begun = self.start(url, tmp_path, "--begin", "3")
         assert (begun.end(), begun.lines) == (0, [])
-        first = self.start(url, tmp_path)
+        first = self.start(
+            url, tmp_path, seconds_per_call=3
+        )  # it has to be stopped meanwhile, on a busy machine as well
         in_flight = first.says("charge (.)")[1]
         assert first.stop() == 0
         assert f"order-{in_flight} drained" in first.lines

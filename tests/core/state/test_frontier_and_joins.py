@@ -144,7 +144,7 @@ class TestConcurrency:
         class Blocks(Node):
             def process(self) -> Any:
                 thread_names.append(threading.current_thread().name)
-                assert released.wait(5)
+                assert released.wait(60)
                 return {"released": True}
 
         class Releases(Node):

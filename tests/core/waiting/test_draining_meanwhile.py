@@ -19,6 +19,7 @@ from spark.graphs.checkpoint import (
 )
 from spark_testing.clock import FakeClock
 from tests.support.draining import Service, Waits, stored, until
+from tests.support.loop_time import LoopTime
 from tests.support.running import Does, Failure, every_step, history
 
 
@@ -98,8 +99,8 @@ async def test_thousands_of_steps_that_are_about_to_begin_do_not() -> None:
     assert len(begun) < 200
 
 
-async def test_a_durable_call_that_is_under_way_ends_and_is_recorded() -> None:
-    go_on, calls = asyncio.Event(), list[str]()
+async def test_a_durable_call_that_is_under_way_ends_and_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, calls, time = asyncio.Event(), list[str](), LoopTime(monkeypatch)
 
     async def charge() -> str:
         calls.append("charge")
@@ -117,6 +118,9 @@ async def test_a_durable_call_that_is_under_way_ends_and_is_recorded() -> None:
     await until(lambda: calls)
     graph.drain(grace=0.1)
     go_on.set()
+    for _ in range(20):
+        await asyncio.sleep(0)  # by then it is recorded
+    time.advance(0.1)
     assert (await run).status == "drained"
     hangs = False
     assert (await graph.run(resume=True)).content == "receipt"
@@ -154,13 +158,17 @@ async def test_a_run_that_is_cancelled_after_that_is_saved_and_raises() -> None:
     assert (await history(graph))[-1].execution_metadata["reason"] == "cancelled"
 
 
-async def test_a_budget_of_time_shortens_the_grace() -> None:
-    start = Does(lambda context: {}, name="start")
+async def test_a_budget_of_time_shortens_the_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, time = Does(lambda context: {}, name="start"), LoopTime(monkeypatch)
     start >> [Waits(name="one"), Waits(name="other")]
     graph = stored(start)
     run = asyncio.create_task(graph.run(Task(budget=Budget(max_seconds=0.02))))
     await until(lambda: graph.progress and len(graph.progress.running) == 2)
     graph.drain()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not run.done()
+    time.advance(0.02)
     assert (await run).status == "drained"
 
 

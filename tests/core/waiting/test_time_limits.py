@@ -125,13 +125,14 @@ class TestTimeout:
     async def test_a_plain_function_fails_at_once_and_its_thread_goes_on(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        release, done = threading.Event(), threading.Event()
+        begun, release, done = threading.Event(), threading.Event(), threading.Event()
         refused: list[str] = []
 
         @node(timeout=5, name="blocks")
         def blocks(context: NodeContext) -> Any:
             context.state["before"] = 1
-            release.wait(20)
+            begun.set()
+            release.wait(60)
             try:
                 context.state["after"] = 1
             except RunError as error:
@@ -142,7 +143,7 @@ class TestTimeout:
         clock = FakeClock()
         graph = Graph(blocks, clock=clock)
         running = asyncio.create_task(graph.run())
-        await turns()
+        await asyncio.to_thread(begun.wait, 60)
         clock.advance(5)
         with pytest.raises(StepTimeoutError, match="a plain function, which can't be stopped: it keeps running"):
             await running
@@ -150,7 +151,7 @@ class TestTimeout:
         assert graph.create_checkpoint().node_states.get("blocks", {}) == {}
 
         release.set()
-        await asyncio.to_thread(done.wait, 20)
+        await asyncio.to_thread(done.wait, 60)
         assert len(refused) == 1
         await turns()
 
@@ -223,14 +224,15 @@ class TestIdleTimeout:
         [NodeContext.heartbeat, lambda context: context.emit("token"), lambda context: context.run("call", print)],
     )
     async def test_signs_of_life_keep_it_going(self, sign: Callable[[NodeContext], Any]) -> None:
-        beats = asyncio.Queue[None]()
+        beats, given = asyncio.Queue[None](), asyncio.Semaphore(0)
 
         async def works(context: NodeContext) -> Any:
             for _ in range(3):
                 await beats.get()
-                given = sign(context)
-                if given is not None:
-                    await given
+                awaited = sign(context)
+                if awaited is not None:
+                    await awaited
+                given.release()
             await asyncio.Event().wait()
 
         run = Run(works, idle_timeout=3)
@@ -238,8 +240,7 @@ class TestIdleTimeout:
             await turns()
             run.clock.advance(2)
             beats.put_nowait(None)
-            await turns()
-            await asyncio.sleep(0.01)  # a plain function is called in a thread
+            await asyncio.wait_for(given.acquire(), 60)  # a plain function is called in a thread
         run.clock.advance(2.9)
         await turns()
         assert not run.task.done()

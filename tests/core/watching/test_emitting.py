@@ -211,7 +211,7 @@ class TestThreads:
         async with Graph(speak).stream(only=Emitted, buffer=1) as stream:
             await anext(aiter(stream))
 
-        assert await asyncio.to_thread(ended.wait, 5)
+        assert await asyncio.to_thread(ended.wait, 60)
 
 
 async def test_after_its_step_has_ended_it_is_an_error() -> None:

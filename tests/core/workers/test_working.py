@@ -95,7 +95,7 @@ async def test_its_last_look_is_not_followed_by_a_wait() -> None:
     service = Service(lambda context: service.clock.advance(1))
     await service.build("order-1").submit()
 
-    await asyncio.wait_for(service.work(every=60, idle_exit=0), 10)  # on a clock that only the step moves
+    await asyncio.wait_for(service.work(every=60, idle_exit=0), 60)  # on a clock that only the step moves
 
 
 async def test_a_run_that_was_never_claimed_is_found_too() -> None:
@@ -267,7 +267,7 @@ async def test_runs_with_ids_of_any_length_are_found_by_their_claims(prefix: str
     for graph_id in [*ids, "another", "t" * 80 + "another" + "x" * 100]:
         await service.build(graph_id).submit()
 
-    await asyncio.wait_for(service.work(prefix=prefix, idle_exit=0), 10)
+    await asyncio.wait_for(service.work(prefix=prefix, idle_exit=0), 60)
 
     statuses = {
         graph_id: (await service.store.latest_headers([graph_id])).headers[graph_id].metadata["reason"]

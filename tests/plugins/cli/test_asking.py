@@ -67,7 +67,7 @@ def answered(text: str, *command: str) -> tuple[int, str]:
         )
         made.wait_for("[y/N]: ")
         os.write(made.master, f"{text}\n".encode())
-        code = process.wait(60)
+        code = process.wait(200)
         return code, COLOUR.sub("", made.close())
 
 

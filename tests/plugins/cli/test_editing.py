@@ -221,7 +221,7 @@ def test_a_run_in_another_process_is_asked_to_stop(tmp_path: Path) -> None:
                     assert running.poll() is None
             shown = spark("show", "endless", "--url", url)
             asked = spark("drain", "endless", "--reason", "new release", "--url", url, "--yes")
-            out, err = running.communicate(timeout=60)
+            out, err = running.communicate(timeout=200)
         finally:
             running.kill()
 

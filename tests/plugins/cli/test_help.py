@@ -135,7 +135,7 @@ def test_completion_is_shown_for_the_shell_that_asks(shell: str) -> None:
     command = (
         f"{shlex.quote(sys.executable)} -m spark_cli --show-completion; true"  # or the shell would become the command
     )
-    done = subprocess.run([shell, "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([shell, "-c", command], capture_output=True, text=True, timeout=200, check=False)
 
     assert done.stderr == ""
     assert "_SPARK_COMPLETE" in done.stdout

@@ -188,7 +188,7 @@ def test_no_graph_prints_what_a_terminal_would_obey(tmp_path: Path) -> None:
         ["run", "evil_graphs:fine", "--url", url],
     ):
         done = subprocess.run(
-            [sys.executable, "-m", "spark_cli", *command], cwd=tmp_path, capture_output=True, timeout=60, check=False
+            [sys.executable, "-m", "spark_cli", *command], cwd=tmp_path, capture_output=True, timeout=200, check=False
         )
         check(Done(done.returncode, done.stdout.decode(), done.stderr.decode()))
         assert done.returncode == (1 if "failing" in command[1] else 0), done
@@ -228,7 +228,7 @@ def test_what_the_terminals_encoding_has_no_word_for_is_spelt_out(tmp_path: Path
         [sys.executable, "-m", "spark_cli", "checkpoints", "show", "mine", "--url", url],
         env={"PYTHONIOENCODING": encoding, "PATH": ""},
         capture_output=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
 

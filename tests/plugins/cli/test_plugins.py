@@ -256,7 +256,7 @@ def test_quick_commands_load_neither_the_engine_nor_a_backend(arguments: list[st
         "try:\n    main(sys.argv[1:])\nexcept SystemExit as end:\n"
         "    print(json.dumps([end.code, sorted(sys.modules)]), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=200)
     code, loaded = json.loads(done.stderr.splitlines()[-1])
 
     assert code == 0
@@ -269,7 +269,7 @@ def test_a_reader_that_leaves_gets_no_traceback() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-u", "-m", "spark_cli", "plugins"]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=200, check=False)
     os.close(writing)
 
     assert (done.returncode, done.stderr) == (1, b"")

@@ -168,9 +168,9 @@ def test_a_killed_run_is_resumed(workplace: Path) -> None:
     store = file_url(workplace / "store")
     arguments = [sys.executable, "-m", "spark_cli", "run", "graphs_of_mine:stepwise", "--resume", "--url", store]
 
-    killed = subprocess.run(arguments, capture_output=True, env=os.environ | {"DIE_AT": "3"}, timeout=30)
+    killed = subprocess.run(arguments, capture_output=True, env=os.environ | {"DIE_AT": "3"}, timeout=200)
     assert sequences(infos(store)) == [1, 2]
-    resumed = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+    resumed = subprocess.run(arguments, capture_output=True, text=True, timeout=200)
 
     assert killed.returncode == -signal.SIGKILL
     assert json.loads(resumed.stdout)["status"] == "completed"

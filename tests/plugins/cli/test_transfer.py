@@ -59,7 +59,7 @@ def source(tmp_path: Path) -> str:
 def killed(module: str, kind: str, *arguments: str) -> None:
     """Call the command in a process that is killed after four records."""
     code = DIE_AFTER_PUT.format(module=module, kind=kind)
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 

@@ -121,7 +121,7 @@ def test_a_run_on_a_terminal_shows_a_view_that_is_gone_at_its_end(workplace: Pat
             try:
                 screen.wait_for("4 of 6 items, 2 running")
                 (workplace / "go").touch()
-                assert b'"gathered"' in running.communicate(timeout=60)[0]
+                assert b'"gathered"' in running.communicate(timeout=200)[0]
             finally:
                 running.kill()
         shown = screen.close()

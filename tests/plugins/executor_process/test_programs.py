@@ -78,7 +78,7 @@ def is_gone(pid: int) -> bool:
 def test_a_script_runs_its_own_nodes_and_ends_without_closing_anything(
     begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    out, errors = begin(GUARDED).communicate(timeout=100)
+    out, errors = begin(GUARDED).communicate(timeout=200)
 
     assert (out, errors) == ("True\n", "")
     assert is_gone(worker_of(tmp_path))
@@ -95,7 +95,7 @@ def test_workers_end_with_their_program(
         program.kill()
     else:
         os.killpg(program.pid, number)
-    _, errors = program.communicate(timeout=100)
+    _, errors = program.communicate(timeout=200)
 
     assert is_gone(pid)
     assert errors.count("Traceback (most recent call last)") == (0 if number is signal.SIGKILL else 2), (
@@ -107,7 +107,7 @@ def test_a_script_that_runs_a_graph_when_it_is_imported_says_what_it_lacks(
     begin: Callable[..., subprocess.Popen[str]],
 ) -> None:
     program = begin(SCRIPT + "main()\n")
-    _, errors = program.communicate(timeout=100)
+    _, errors = program.communicate(timeout=200)
 
     assert program.returncode == 1
     assert "if __name__ == '__main__':" in errors.splitlines()[-2] + errors.splitlines()[-1]

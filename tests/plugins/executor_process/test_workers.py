@@ -184,7 +184,7 @@ class TestLosses:
                 await ran(Pid(), executor)
             monkeypatch.undo()
 
-            assert await asyncio.wait_for(ran(Pid(), executor), timeout=20)
+            assert await asyncio.wait_for(ran(Pid(), executor), timeout=60)
 
     async def test_a_worker_that_can_not_start_is_said(self) -> None:
         with (
@@ -322,7 +322,7 @@ class TestEnding:
         with ProcessExecutor(1, start_method="forkserver") as executor:
             await asyncio.to_thread(abandon)
 
-            assert await asyncio.wait_for(ran(Pid(), executor), timeout=20)
+            assert await asyncio.wait_for(ran(Pid(), executor), timeout=60)
 
     async def test_a_step_under_way_says_that_the_executor_was_closed(self, tmp_path: Path) -> None:
         """And not that somebody killed its worker."""

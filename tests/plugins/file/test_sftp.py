@@ -105,7 +105,7 @@ async def test_closing_ends_connections_and_threads(sftp_server: SftpServer, tmp
 
         await backend.close()
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sftp_server.connections():  # noqa: ASYNC110 - the server is another process
             await asyncio.sleep(0)
     with pytest.raises(BackendError, match="is closed"):
@@ -156,7 +156,7 @@ class PipedSftp(SFTPFileSystem):
     def stop(self) -> None:
         """End the server."""
         self.ftp.sock.close()
-        self.server.wait(10)
+        self.server.wait(60)
 
 
 @pytest.mark.skipif(SFTP_SERVER is None, reason="needs OpenSSH's sftp-server: apt install openssh-sftp-server")
@@ -166,7 +166,7 @@ def test_openssh_lets_one_of_many_writers_win(tmp_path: Path) -> None:
     contents = [f"content of {number}".encode() for number in range(4)]
 
     def publish(writer: PipedSftp, content: bytes, name: str, start: threading.Barrier) -> bytes | None:
-        start.wait(10)
+        start.wait(60)
         try:
             RenameOverSftp().publish(writer, str(tmp_path), name, content)
         except FileExistsError:

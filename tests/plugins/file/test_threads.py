@@ -25,7 +25,7 @@ class Gate:
 
     def wait(self, name: str) -> None:
         self.reached.set()
-        assert self.opened.wait(10)
+        assert self.opened.wait(60)
 
 
 async def test_the_event_loop_goes_on_while_the_disk_is_slow(backend: FileCheckpointBackend) -> None:
@@ -33,7 +33,7 @@ async def test_the_event_loop_goes_on_while_the_disk_is_slow(backend: FileCheckp
 
     with watching(WatchedOs(1, gate.wait)):
         saving = asyncio.create_task(backend.put(make_record()))
-        await asyncio.to_thread(gate.reached.wait, 10)
+        await asyncio.to_thread(gate.reached.wait, 60)
         assert not saving.done()
         gate.opened.set()
         await saving
@@ -49,7 +49,7 @@ async def test_a_cancelled_save_ends_before_its_caller_goes_on(backend: FileChec
 
     with watching(WatchedOs(before, gate.wait)) as watched:
         saving = asyncio.create_task(backend.put(record))
-        await asyncio.to_thread(gate.reached.wait, 10)
+        await asyncio.to_thread(gate.reached.wait, 60)
         for _ in range(3):
             saving.cancel()
             await asyncio.sleep(0)
@@ -72,8 +72,8 @@ async def test_a_save_that_has_not_begun_never_does_when_cancelled(backend: File
     gate = Gate()
     with watching(WatchedOs(1, gate.wait)):
         running = asyncio.create_task(backend.put(make_record("g", 1)))
-        await asyncio.to_thread(gate.reached.wait, 10)
-        others = [asyncio.create_task(backend._threads.run(gate.opened.wait, 10)) for _ in range(3)]
+        await asyncio.to_thread(gate.reached.wait, 60)
+        others = [asyncio.create_task(backend._threads.run(gate.opened.wait, 60)) for _ in range(3)]
         queued = asyncio.create_task(backend.put(make_record("queued", 1)))
         for _ in range(3):
             await asyncio.sleep(0)
@@ -96,7 +96,7 @@ async def test_a_cancelled_save_that_fails_is_still_cancelled(backend: FileCheck
 
     with watching(WatchedOs(1, fail)):
         saving = asyncio.create_task(backend.put(make_record()))
-        await asyncio.to_thread(gate.reached.wait, 10)
+        await asyncio.to_thread(gate.reached.wait, 60)
         saving.cancel()
         await asyncio.sleep(0)
         gate.opened.set()
@@ -111,7 +111,7 @@ async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
 
     with watching(WatchedOs(1, gate.wait)):
         saving = asyncio.create_task(backend.put(make_record()))
-        await asyncio.to_thread(gate.reached.wait, 10)
+        await asyncio.to_thread(gate.reached.wait, 60)
         closing = asyncio.create_task(backend.close())
         await asyncio.sleep(0)
         assert not closing.done()
@@ -144,7 +144,7 @@ def test_threads_of_a_backend_that_nobody_closed_end_with_it(tmp_path: Path) -> 
     gc.collect()
 
     for thread in started:
-        thread.join(10)
+        thread.join(60)
     assert not any(thread.is_alive() for thread in started)
 
 

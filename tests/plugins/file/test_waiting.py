@@ -89,7 +89,7 @@ def test_a_waiting_deletion_can_be_cancelled_and_leaves_the_checkpoint(
                 await deletion
             return await backend.get("g", 2) is not None
 
-    assert asyncio.run(asyncio.wait_for(cancel(), 30))
+    assert asyncio.run(asyncio.wait_for(cancel(), 60))
 
 
 def test_closing_can_be_cancelled_while_a_call_waits(tmp_path: Path, stopped: subprocess.Popen[str]) -> None:
@@ -103,7 +103,7 @@ def test_closing_can_be_cancelled_while_a_call_waits(tmp_path: Path, stopped: su
             await deletion
         await backend.close()
 
-    asyncio.run(asyncio.wait_for(cancel(), 30))
+    asyncio.run(asyncio.wait_for(cancel(), 60))
 
 
 def is_open(file: Path) -> bool:
@@ -152,7 +152,7 @@ async def test_what_stands_in_the_place_of_a_file_lets_no_call_wait(
 
         for call in calls:
             try:
-                await asyncio.wait_for(call(), 20)
+                await asyncio.wait_for(call(), 60)
             except TimeoutError:
                 pytest.fail(f"it waits for {place}")
             except (BackendError, SequenceTakenError) as error:
@@ -175,13 +175,13 @@ def test_a_backend_that_another_thread_closes_strands_no_call(tmp_path: Path, di
 
         def run(call: Callable[[], Any] = call, started: threading.Barrier = started) -> None:
             started.wait()
-            asyncio.run(asyncio.wait_for(call(), 20))
+            asyncio.run(asyncio.wait_for(call(), 60))
 
         thread = threading.Thread(target=run)
         thread.start()
         started.wait()
         asyncio.run(backend.close())
-        thread.join(30)
+        thread.join(60)
 
         assert not thread.is_alive()
         assert len(outcomes) == 20

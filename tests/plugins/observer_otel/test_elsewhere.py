@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -44,8 +45,14 @@ class Fails(Node):
 
 
 class Waits(Node):
+    begun = threading.Event()
+
     async def process(self, context: NodeContext) -> None:
-        await context.run("waiting", asyncio.Event().wait)
+        await context.run("waiting", self.wait)
+
+    async def wait(self) -> None:
+        self.begun.set()
+        await asyncio.Event().wait()
 
 
 async def spans_of(telemetry: Telemetry, start: Node, **options: Any) -> list[Any]:
@@ -97,9 +104,11 @@ async def test_without_spans_of_their_own_they_belong_to_the_next_one_around(
 
 async def test_a_call_that_is_cancelled_with_its_run_has_its_span(telemetry: Telemetry) -> None:
     with PickledExecutor() as executor:
-        graph = Graph(Waits(timeout=0.1), executor=executor, checkpoint_config=telemetry.config())
-        with pytest.raises(TimeoutError):
-            await graph.run()
+        run = asyncio.create_task(Graph(Waits(), executor=executor, checkpoint_config=telemetry.config()).run())
+        await asyncio.to_thread(Waits.begun.wait, 60)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
 
     attributes = telemetry.the("call Waits").attributes or {}
     assert attributes["spark.outcome"] == "cancelled"

@@ -148,13 +148,13 @@ async def test_graphs_whose_saves_are_answered_wait_for_the_others_no_more(file:
     def hold(driver: object) -> None:
         commits.append(driver)
         is_reached.set()
-        is_free.wait(10)
+        is_free.wait(60)
 
     async with OnASlowDisk(f"sqlite:///{file}") as backend:
         await save(backend, "g", 1, WARM)
         before_commits(backend, hold)
         first = [asyncio.create_task(run(f"first {number}")) for number in range(10)]
-        await asyncio.to_thread(is_reached.wait, 10)
+        await asyncio.to_thread(is_reached.wait, 60)
         second = [asyncio.create_task(run(f"second {number}")) for number in range(10)]
         await asyncio.sleep(0)
         is_free.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from tests.plugins.support.sql_drivers import before_commits, count_commits
 from tests.plugins.support.sql_faults import LossyProxy
 from tests.plugins.support.sql_servers import PostgresServer, another_program, new_table, wait_for_a_lock
 from tests.plugins.support.sql_writer import SAVES, racing
+from tests.support.servers import short_folder
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -199,7 +199,7 @@ async def test_a_save_cancelled_before_its_transaction_never_happens(backend: Da
     await backend.put(make_record("first", 1))
     hold = HeldUp(backend)
     held = asyncio.create_task(backend.put(make_record("held", 1)))
-    await asyncio.to_thread(hold.is_reached.wait, 10)
+    await asyncio.to_thread(hold.is_reached.wait, 60)
     waiting = asyncio.create_task(backend.put(make_record("waiting", 1)))
     await asyncio.sleep(0)
     waiting.cancel()
@@ -215,7 +215,7 @@ async def test_a_save_cancelled_in_its_transaction_is_waited_for(backend: Databa
     await backend.put(make_record("first", 1))
     hold = HeldUp(backend)
     held = asyncio.create_task(backend.put(make_record("held", 1)))
-    await asyncio.to_thread(hold.is_reached.wait, 10)
+    await asyncio.to_thread(hold.is_reached.wait, 60)
     held.cancel()
     await asyncio.sleep(0)
     held.cancel()
@@ -311,7 +311,7 @@ async def shared_payloads(url: str, table: str) -> dict[int, int]:
 
 @pytest.fixture
 def proxy(postgres: PostgresServer) -> Iterator[LossyProxy]:
-    folder = Path(tempfile.mkdtemp(prefix="spark-px-"))
+    folder = short_folder()
     proxy = LossyProxy(folder, postgres.folder)
     proxy.folder = folder
     yield proxy
@@ -416,7 +416,7 @@ async def test_an_outcome_that_stays_unknown_is_an_error_that_says_so(
 
 async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: LossyProxy) -> None:
     url = f"postgresql://postgres@/postgres?host={proxy.folder}"
-    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+    async with DatabaseCheckpointBackend(url, new_table(), wait=300) as backend:
         await backend.put(make_record("g", 1))
         # On a connection that breaks, the outcome would be unknown, and so waited for.
         backend.database.close()
@@ -424,10 +424,10 @@ async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: L
         trying = threading.Event()
         event.listen(backend.database.writing, "do_connect", lambda *_: trying.set())
         saving = asyncio.create_task(backend.put(make_record("g", 2)))
-        await asyncio.to_thread(trying.wait, 10)
+        await asyncio.to_thread(trying.wait, 60)
 
         saving.cancel()
-        await asyncio.wait([saving], timeout=10)
+        await asyncio.wait([saving], timeout=60)
 
         assert saving.cancelled()
 
@@ -473,7 +473,7 @@ async def test_a_stale_writer_that_waits_for_a_deletion_is_refused(postgres: Pos
             await deleter.list()
             hold = HeldUp(deleter)
             deletion = asyncio.create_task(deleter.delete("g", 2))
-            await asyncio.to_thread(hold.is_reached.wait, 10)
+            await asyncio.to_thread(hold.is_reached.wait, 60)
             stale = asyncio.create_task(backend.put(make_record("g", 2)))
             await asyncio.to_thread(wait_for_a_lock, postgres)
             hold.release()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.servers import PATIENCE, await_socket
+from tests.support.servers import PATIENCE, await_socket, short_folder
 
 NEEDED = "needs PgBouncer: apt-get install pgbouncer"
 POOL = 2
@@ -29,7 +28,7 @@ def running_pgbouncer(server: Path, *settings: str, user: str | None) -> Iterato
     :param settings: lines of its configuration, which win over ours.
     :param user: as which it is to run, since it does not as root.
     """
-    folder = Path(tempfile.mkdtemp(prefix="spark-pb-"))
+    folder = short_folder()
     lines = [
         "[databases]",
         f"* = host={server} port=5432 user=postgres",

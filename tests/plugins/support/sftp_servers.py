@@ -41,7 +41,7 @@ class SftpServer:
     def stop(self) -> None:
         """End the process."""
         try:
-            self._process.communicate(timeout=10)
+            self._process.communicate(timeout=200)
         finally:
             self._process.kill()
             self._process.wait()

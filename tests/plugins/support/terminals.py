@@ -50,7 +50,7 @@ class Terminal:
     def close(self) -> str:
         """All that was written to it."""
         os.close(self.slave)
-        self._reader.join(10)
+        self._reader.join(60)
         os.close(self.master)
         return self.text
 

@@ -44,7 +44,7 @@ def extra_of(url: str, layout: str, size: int) -> float:
     """MB that the peak of a process which saves a frame is above what it held before."""
     command = [sys.executable, "-m", MODULE, "child", url, layout, str(size)]
     root = Path(__file__).parents[3]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
 

@@ -209,7 +209,7 @@ from spark.graphs.checkpoint.storage import RecordCodec
 RecordCodec().tree([numpy.zeros(3), numpy.float64(1)])
 print({"pandas", "pyarrow", "torch"} & set(sys.modules))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=200)
 
     assert done.stdout == "set()\n"
 

@@ -98,6 +98,7 @@ def give_up_after(seconds: float) -> None:
 
     A timeout of asyncio is not enough: a thread that waits for a lock of a C library keeps the event loop from ending.
     """
+    faulthandler.unregister(signal.SIGALRM)  # or a second call would show no stacks
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # this is what ends it, after the stacks were shown
     faulthandler.register(signal.SIGALRM, file=_STDERR, chain=True)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -118,5 +119,5 @@ def _be_a_child(work: Work, writable: int) -> None:
 
 async def _bounded(work: Work, tell: Tell) -> None:
     # A backend that does not survive a fork may hang, and nobody would notice.
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(50):
         await work(tell)

@@ -268,7 +268,7 @@ class Preempted:
 
     def end(self) -> int:
         """Why it ended."""
-        return self._process.wait(timeout=60)
+        return self._process.wait(timeout=200)
 
 
 async def latest(folder: Path) -> int:

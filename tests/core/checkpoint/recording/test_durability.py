@@ -273,7 +273,7 @@ async def test_a_program_with_eager_tasks_saves_and_ends_like_others(durability:
     loop.on(more=True) >> loop
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await graph_of(loop, backend, durability).run()
     finally:
         asyncio.get_running_loop().set_task_factory(None)

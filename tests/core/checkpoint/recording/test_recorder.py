@@ -19,6 +19,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
+from tests.support.loop_time import LoopTime
 from tests.support.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 Act = Callable[[], Awaitable[Any]]
@@ -254,15 +255,17 @@ class TestLostAnswers:
         assert [one.graph_state["count"] for one in await history(graph)] == [1, 2, 3, 4]
 
     @pytest.mark.thorough
-    async def test_one_whose_saving_was_cancelled_is_no_rival(self) -> None:
+    async def test_one_whose_saving_was_cancelled_is_no_rival(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The budget ends while a checkpoint is being saved: it was stored, and one more is made."""
 
         async def stored_and_hangs(backend: Faulty, record: Record) -> None:
             await backend.store(record)
+            monkeypatch.undo()  # only from now on do the seconds of the budget pass
             await asyncio.Event().wait()
 
+        LoopTime(monkeypatch)
         backend = Faulty(2, stored_and_hangs)
-        graph = Graph(countdown(), id="g", checkpoint_config=every_step(backend))
+        graph = Graph(countdown(), id="g", checkpoint_config=every_step(backend), clock=FakeClock())
         with pytest.raises(BudgetExceededError):
             await graph.run(Task(inputs={"limit": 4}, budget=Budget(max_seconds=0.02)))
         await graph.run(resume=True)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tests.plugins.support.s3.http import AHEAD, LONGEST_HEAD, Message, read_answer, read_request
 
-PATIENCE = 5
+PATIENCE = 30
 """Seconds in which connections have to end whose client is gone."""
 Kind = Literal["PUT", "GET", "HEAD", "LIST", "DELETE", "DELETE MANY", "OTHER"]
 

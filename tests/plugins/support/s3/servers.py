@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-PATIENCE = 30
+PATIENCE = 90
 """Seconds in which a server has to start, or to be gone."""
 ENDPOINT = "SPARK_TEST_S3_ENDPOINT"
 _NUMBERS = itertools.count(1)
