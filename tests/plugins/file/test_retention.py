@@ -136,7 +136,7 @@ def test_a_deleter_that_was_stopped_does_not_hold_up_a_save(tmp_path: Path) -> N
         fcntl.flock(floor, fcntl.LOCK_EX)
         saving = threading.Thread(target=lambda: deleted.extend(store.put(NEW, [2])))
         saving.start()
-        saving.join(60)
+        saving.join(25)  # waiting for a lock ends after 30
         was_held_up = saving.is_alive()
     saving.join()
 
