@@ -251,6 +251,17 @@ async def test_after_pruning_no_checkpoint_continues_one_of_another_branch(store
         await manager.changes("g", entries[1].sequence)
 
 
+async def test_what_is_no_id_and_no_checkpoint_is_refused() -> None:
+    manager = CheckpointManager(InMemoryCheckpointBackend())
+
+    with pytest.raises(GraphDefinitionError, match="graph_id=3: give the id of a graph"):
+        await manager.history(3)  # type: ignore[arg-type]
+    with pytest.raises(
+        GraphDefinitionError, match=r"diff\(2\): give the id of a checkpoint.* changes\(graph_id, sequence\)"
+    ):
+        await manager.diff(2, 3)  # type: ignore[arg-type]
+
+
 # pending work
 
 
