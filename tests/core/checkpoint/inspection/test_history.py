@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointNotFoundError, GraphDefinitionError
-from spark.graphs import Graph, NodeContext
+from spark.graphs import Graph, JoinNode, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointConfig,
@@ -249,6 +249,20 @@ async def test_after_pruning_no_checkpoint_continues_one_of_another_branch(store
     assert not entries[0].sets_aside(entries[1].sequence)
     with pytest.raises(CheckpointNotFoundError, match="which it continues, has been deleted"):
         await manager.changes("g", entries[1].sequence)
+
+
+async def test_a_difference_tells_how_many_items_of_a_map_are_done() -> None:
+    split, work = Does(lambda context: {"items": [1, 2, 3]}, name="split"), Does(lambda context: {}, name="work")
+    split.each("items", limit=1) >> work >> JoinNode(name="join")
+    store = InMemoryCheckpointBackend()
+    config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+    await Graph(split, id="g", checkpoint_config=config).run()
+
+    manager = CheckpointManager(store)
+    first, _, third = [each.checkpoint_id or "" for each in await manager.history("g", limit=3)]
+
+    (found,) = [each for each in await manager.diff(first, third) if each.path.startswith("frontier")]
+    assert (found.path.rpartition("[")[2], found.before, found.after) == ("'items_done']", 0, 2)
 
 
 async def test_what_is_no_id_and_no_checkpoint_is_refused() -> None:
