@@ -215,7 +215,7 @@ def channel_for(watching: Mapping[str, Any], *, known: Collection[str]) -> Chann
         if name not in options:
             raise TypeError(
                 f"{name}=: there is no such option.{did_you_mean(name, options)} To choose events, give "
-                f"{', '.join(options)}; graph.stream() takes the arguments of graph.run() as well."
+                f"{', '.join(options)}; a stream takes the arguments of a run as well."
             )
     return Channel(**watching, known=known)
 
