@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
 
-from spark.graphs import Graph, NodeContext, node
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark.graphs import Graph, NodeContext, Retry, node
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, InMemoryCheckpointBackend
+from spark.graphs.events import Activity, Event
 
 
 @node
@@ -112,6 +114,36 @@ async def test_steps_and_checkpoints_are_logged_at_debug_with_fields(caplog: pyt
     assert fields[2]["seconds"] >= 0
     assert {"attempt", "iteration"} <= fields[0].keys()
     assert "secret" not in caplog.text
+
+
+async def test_each_record_of_a_run_has_all_fields(caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(CheckpointHandler):
+        def on_event(self, event: Event) -> None:
+            raise ValueError("no events, please")
+
+        def around(self, activity: Activity) -> AbstractContextManager[None]:
+            raise ValueError("no tracing, please")
+
+    @node(retry=Retry(max_attempts=2, initial_interval=0, jitter=False))
+    async def flaky(context: NodeContext) -> None:
+        if context.attempt == 1:
+            raise ValueError
+        await context.interrupt("go on?")
+
+    with caplog.at_level(logging.INFO, "spark.graphs"):
+        graph = with_store(flaky, handler=Failing())
+        message = await graph.run()
+
+    records = [vars(record) for record in caplog.records if record.name == "spark.graphs"]
+    told = [each["msg"] for each in records]
+    for part in ("attempt", "in around()", "told of an event", "interrupted"):
+        assert any(part in each for each in told), part
+    assert all(each.get("graph_id") == "shop" for each in records), told
+    assert all(
+        {"run_id", "node", "attempt", "iteration", "checkpoint_id", "seconds"} <= each.keys() for each in records
+    )
+    (retried,) = [each for each in records if "attempt" in each["msg"]]
+    assert (retried["run_id"], retried["node"], retried["attempt"]) == (message.run_id, "flaky", 1)
 
 
 async def test_at_info_a_run_does_not_look_at_each_step(caplog: pytest.LogCaptureFixture) -> None:

@@ -194,12 +194,22 @@ class TestErrors:
             ({"commits": "soon"}, "'durable' or 'at_once'"),
             ({"only": "step_comitted"}, "kinds: 'run_started'"),
             ({"only": (int,)}, "classes of spark.graphs.events"),
+            ({"only": 3}, "only=3: give classes"),
             ({"nodes": "cuont"}, "Did you mean 'count'"),
+            ({"nodes": [count]}, "give the names of nodes"),
+            ({"nodes": 3}, "give the names of nodes"),
         ],
     )
     async def test_a_wrong_argument_is_refused(self, arguments: Any, message: str) -> None:
         with pytest.raises(GraphDefinitionError, match=message):
             Graph(count).stream(**arguments)
+
+    @pytest.mark.parametrize("name", ["bufer", "known"])
+    async def test_an_unknown_option_is_refused(self, name: str) -> None:
+        with pytest.raises(
+            TypeError, match=f"^{name}=: there is no such option.*buffer, overflow, only, nodes, commits"
+        ):
+            Graph(count).stream(**{name: 3})  # type: ignore[misc]
 
 
 class TestLeavingEarly:

@@ -101,11 +101,11 @@ def test_without_a_store_the_command_says_how_to_choose_one(tmp_path: Path, monk
     assert "--url" in done.err
 
 
-@pytest.mark.parametrize(("store", "code"), [("nowhere://user:s3cret@x/y", 1), ("file://user:s3cret@host/x", 2)])
-def test_a_store_that_can_t_be_opened_is_told_without_its_secret(store: str, code: int) -> None:
+@pytest.mark.parametrize("store", ["nowhere://user:s3cret@x/y", "file://user:s3cret@host/x"])
+def test_a_store_that_can_t_be_opened_is_told_without_its_secret(store: str) -> None:
     done = spark("checkpoints", "list", "--url", store)
 
-    assert done.code == code
+    assert done.code == 2
     assert done.err.startswith("spark: ")
     assert "s3cret" not in done.out + done.err
 

@@ -77,6 +77,22 @@ def test_a_mistyped_url_is_no_such_store_and_none_is_made(
     assert sorted(here.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqllite:///runs.db", "Did you mean 'sqlite'?"),
+        ("runs.db", "If it is a file, give its URL, for instance sqlite:///runs.db."),
+        ("nowhere", "Check the spelling, or install the plugin that provides it."),
+    ],
+)
+def test_a_url_of_an_unknown_kind_is_wrong_usage(here: Path, url: str, told: str) -> None:
+    done = spark("runs", "--url", url)
+
+    assert done.code == 2
+    assert done.err.startswith(f"spark: '{url}' is not a store: No installed plugin provides")
+    assert done.err.rstrip().endswith(told)
+
+
 def test_the_store_of_the_settings_is_no_exception(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_CHECKPOINT_URL", f"sqlite:///{here}/nowhere.db")
     assert spark("checkpoints", "list").code == 2

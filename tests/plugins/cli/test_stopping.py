@@ -21,6 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from spark.graphs import Graph, node
 from spark.graphs.checkpoint import CheckpointConfig
+from spark_backend_file import FileCheckpointBackend
 
 config = CheckpointConfig(trigger_on_iteration=1, cancel_grace=0.2)
 
@@ -101,6 +102,17 @@ async def fails(context):
     raise ConnectionError("the service is down")
 
 failing = Graph(fails, id="failing")
+
+class SlowToClose(FileCheckpointBackend):
+    async def close(self):
+        print("reached", flush=True)
+        await asyncio.sleep(3600)
+
+@node
+async def quick(context):
+    return "result"
+
+ended = Graph(quick, id="ended", checkpoint_config=CheckpointConfig(backend=SlowToClose("store")))
 """
 
 URL = "sqlite:///runs.db"
@@ -194,6 +206,18 @@ def test_a_second_signal_cancels_and_the_process_dies_of_the_signal(workplace: P
     assert told_commands(cancelled.err)["to resume it"] == ["run", "service:steps", "--resume", "--url", store]
     (record,) = records(store)
     assert record.header.metadata["reason"] == "cancelled"
+
+
+@pytest.mark.thorough
+def test_a_second_signal_after_the_run_has_ended_still_lets_it_say_how() -> None:
+    command = Command("service:ended")
+    command.signalled(signal.SIGINT)
+    command.process.send_signal(signal.SIGINT)
+    stopped = command.end()
+
+    assert stopped.code == -signal.SIGINT
+    assert "stopped by SIGINT\nspark: completed: 1 step," in stopped.err
+    assert told_commands(stopped.err)["to resume it"] == ["run", "service:ended", "--resume"]
 
 
 @pytest.mark.thorough

@@ -403,9 +403,9 @@ class Graph:
         self._run = run
 
     def _new_channel(self, watching: Mapping[str, Any]) -> Channel:
-        from spark.graphs.events.channel import Channel
+        from spark.graphs.events.channel import channel_for
 
-        return Channel(**watching, known=self._topology.plans)
+        return channel_for(watching, known=self._topology.plans)
 
     def _begin(self, what: str, *, may_wait: bool = True) -> RunHandle:
         self._check_idle(what)

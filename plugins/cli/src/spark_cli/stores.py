@@ -39,17 +39,24 @@ async def opened_store(url: str, *, create: bool = False) -> AsyncIterator[Check
 
 
 def opened(url: str, *, create: bool) -> CheckpointBackend:
-    """The store behind a URL or name; a URL that can't be one is wrong usage."""
-    from spark.errors import SparkError
+    """The store behind a URL or name; what can't be one, or is of a kind that is not installed, is wrong usage."""
+    from spark.errors import PluginNotFoundError, SparkError
     from spark.graphs.checkpoint import open_backend
     from spark.hooks import redact
 
     try:
         return open_backend(url, create=create)
+    except PluginNotFoundError as error:
+        path = " If it is a file, give its URL, for instance sqlite:///runs.db." if _is_path(url) else ""
+        refuse(f"{redact(url)!r} is not a store: {error}{path}")
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
         refuse(f"{redact(url)!r} is not a store: {error}")
+
+
+def _is_path(url: str) -> bool:
+    return "://" not in url and any(mark in url for mark in "./\\")
 
 
 def _configured(create: bool) -> CheckpointBackend:

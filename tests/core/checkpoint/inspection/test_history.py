@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointNotFoundError, GraphDefinitionError
-from spark.graphs import Graph, NodeContext
+from spark.graphs import Graph, JoinNode, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointConfig,
@@ -19,6 +19,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     HistoryEntry,
     InMemoryCheckpointBackend,
+    KeepLast,
     Listing,
 )
 from spark.graphs.checkpoint.inspection.entries import lines_of
@@ -157,15 +158,25 @@ class Damaged(InMemoryCheckpointBackend):
         ("1 2m<1 3<1 4<2", "1: 1 2 3, 4: 4"),
         ("1 2m<1 3<2 4<1", "1: 1 2 3, 4: 4"),
         ("5<9", "5: 5"),
+        ("1 3<2 7<6-2,3 8<7-2,3", "1: 1 3, 7: 7 8"),
+        ("2 3<2 7<6-3,5", "2: 2 3, 7: 7"),
+        ("3<2 7<6-3,5", "3: 3, 7: 7"),
+        ("3<2 5<3-4,4 7<6-4,4", "3: 3 5 7"),
         ("", ""),
     ],
 )
 def test_each_checkpoint_belongs_to_a_line_of_parents(checkpoints: str, expected: str) -> None:
-    """``4m<2`` is the fourth one, made by hand from the second one."""
+    """``4m<2`` is the fourth one, made by hand from the second one; ``7<6-2,5`` says that 2 to 5 are on other branches."""
     lines: dict[int, list[str]] = {}
     parsed = [each.partition("<")[::2] for each in checkpoints.split()]
     found = lines_of(
-        (int(sequence.rstrip("m")), int(parent) if parent else None, "m" in sequence) for sequence, parent in parsed
+        (
+            int(sequence.rstrip("m")),
+            int(parent.partition("-")[0]) if parent else None,
+            "m" in sequence,
+            parent.partition("-")[2].replace(",", "-"),
+        )
+        for sequence, parent in parsed
     )
     for sequence, line in found.items():
         lines.setdefault(line.branch, []).append(str(sequence))
@@ -223,6 +234,46 @@ async def test_where_the_parent_was_deleted_the_one_before_counts(store: Checkpo
         await manager.changes("g", 2)
     with pytest.raises(CheckpointNotFoundError, match="ckpt_g_000001"):
         await manager.changes("g", 1)
+
+
+async def test_after_pruning_no_checkpoint_continues_one_of_another_branch(store: CheckpointBackend) -> None:
+    await counting(store).run({"limit": 5})
+    manager = CheckpointManager(store)
+    await counting(store).run(resume=await manager.load_checkpoint_at("g", 2))
+    await manager.prune(KeepLast(1))
+
+    entries = await manager.history("g", with_changes=True)
+
+    assert [(each.before, each.branch == each.sequence, each.changed) for each in entries] == [(None, True, None)] * 2
+    assert entries[1].sets_aside(entries[0].sequence)
+    assert not entries[0].sets_aside(entries[1].sequence)
+    with pytest.raises(CheckpointNotFoundError, match="which it continues, has been deleted"):
+        await manager.changes("g", entries[1].sequence)
+
+
+async def test_a_difference_tells_how_many_items_of_a_map_are_done() -> None:
+    split, work = Does(lambda context: {"items": [1, 2, 3]}, name="split"), Does(lambda context: {}, name="work")
+    split.each("items", limit=1) >> work >> JoinNode(name="join")
+    store = InMemoryCheckpointBackend()
+    config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+    await Graph(split, id="g", checkpoint_config=config).run()
+
+    manager = CheckpointManager(store)
+    first, _, third = [each.checkpoint_id or "" for each in await manager.history("g", limit=3)]
+
+    (found,) = [each for each in await manager.diff(first, third) if each.path.startswith("frontier")]
+    assert (found.path.rpartition("[")[2], found.before, found.after) == ("'items_done']", 0, 2)
+
+
+async def test_what_is_no_id_and_no_checkpoint_is_refused() -> None:
+    manager = CheckpointManager(InMemoryCheckpointBackend())
+
+    with pytest.raises(GraphDefinitionError, match="graph_id=3: give the id of a graph"):
+        await manager.history(3)  # type: ignore[arg-type]
+    with pytest.raises(
+        GraphDefinitionError, match=r"diff\(2\): give the id of a checkpoint.* changes\(graph_id, sequence\)"
+    ):
+        await manager.diff(2, 3)  # type: ignore[arg-type]
 
 
 # pending work

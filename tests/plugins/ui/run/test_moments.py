@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext, Retry, node
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend, KeepAll, PendingWork
+from spark.graphs.checkpoint import (
+    CheckpointConfig,
+    CheckpointManager,
+    InMemoryCheckpointBackend,
+    KeepAll,
+    KeepLast,
+    PendingWork,
+)
 from spark_testing import FakeClock
 from spark_ui.views.changed import parts_of
 from spark_ui.views.failure import failure_of, stack_of
@@ -17,6 +24,7 @@ from spark_ui.views.journal import Journal
 from spark_ui.views.moment import Moment, moment_of, position_of
 from spark_ui.views.past import Past
 from spark_ui.views.pending import work_of
+from tests.support.running import countdown
 
 
 class Stored:
@@ -248,6 +256,18 @@ async def test_where_checkpoints_were_deleted_the_last_one_left_stands_before() 
 
     assert len(past.lines) == 1
     assert position_of(past, 2).steps == 5
+
+
+async def test_after_pruning_branches_stay_apart() -> None:
+    stored = Stored()
+    await stored.run(countdown(), task={"limit": 5})
+    await stored.run(countdown(), resume=await stored.manager.load_checkpoint_at("g", 2))
+    await stored.manager.prune(KeepLast(2))
+
+    past = await stored.past()
+
+    assert [(line.start, len(line.entries)) for line in past.lines] == [(None, 2), (None, 2)]
+    assert past.before == [None, 0, None, 2]
 
 
 async def test_what_changed_is_told_by_item_and_by_line() -> None:

@@ -11,6 +11,7 @@ from spark.graphs.state.journal import Entry
 from spark.graphs.state.step_state import Ended
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateView, StateWrites
+from spark.graphs.values.log_fields import log_fields
 
 
 class AroundElsewhere(Protocol):
@@ -112,6 +113,14 @@ class Step:
     def idempotency_key(self) -> str:
         """Names this piece of work: the same for each attempt, another for every other step and run."""
         return f"{self.scope.graph_id}/{self.scope.run_id}/{self.token.lineage:x}"
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """What a log record about it has in ``extra``."""
+        scope = self.scope
+        return log_fields(
+            scope.graph_id, run_id=scope.run_id, iteration=scope.iteration, node=self.node, attempt=self.attempt
+        )
 
     def is_current(self) -> bool:
         """Whether the current task executes the step itself, and is none that the step has made."""

@@ -18,6 +18,7 @@ from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
+from spark.graphs.values.log_fields import log_fields
 from spark.graphs.values.snapshots import snapshot
 
 _LOG = logging.getLogger("spark.graphs")
@@ -325,7 +326,8 @@ class Ending:
     def _report_abandoned(self, nodes: list[str]) -> None:
         text = f"{', '.join(map(repr, nodes))} did not stop when cancelled; results that still arrive are discarded"
         self._notes.append(text)
-        _LOG.warning("Graph %r: %s.", self._spec.graph_id, text)
+        fields = log_fields(self._spec.graph_id, run_id=self._spec.run_id)
+        _LOG.warning("Graph %r: %s.", self._spec.graph_id, text, extra=fields)
 
     async def _save_where_it_stands(self, final_save: FinalSave, error: BaseException) -> None:
         saver, reason, timer = final_save.saver, self._reason(final_save, error), None

@@ -144,6 +144,7 @@ class RemoteNode:
                 type(self._executor).__name__,
                 step.node,
                 LONGEST_CANCEL,
+                extra=step.log_fields,
             )
 
     async def _sent(self, step: Step, served: ServedState, *, is_async: bool, is_watched: bool) -> StepInput:

@@ -106,7 +106,7 @@ class WatchedSteps:
             "did not stop when it was cancelled" if self._stops(plan) else "is a plain function, which can't be stopped"
         )
         text = f"{why}. It {what}: it keeps running, and its result will be dropped."
-        _LOG.warning("Graph %r: %s", step.scope.graph_id, text)
+        _LOG.warning("Graph %r: %s", step.scope.graph_id, text, extra=step.log_fields)
         return Failed(broken or StepTimeoutError(text))
 
     async def _ends(self, task: asyncio.Task[Outcome], plan: NodePlan) -> bool:

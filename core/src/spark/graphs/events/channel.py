@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from spark.errors import GraphDefinitionError
@@ -203,6 +203,23 @@ class Channel:
             self._taker.set_result(None)
 
 
+def channel_for(watching: Mapping[str, Any], *, known: Collection[str]) -> Channel:
+    """The channel of a watcher who gave these options.
+
+    :param known: the keys of all nodes of the graph.
+    :raises TypeError: there is no such option.
+    :raises GraphDefinitionError: one of them can't be used.
+    """
+    options = Watching.__annotations__
+    for name in watching:
+        if name not in options:
+            raise TypeError(
+                f"{name}=: there is no such option.{did_you_mean(name, options)} To choose events, give "
+                f"{', '.join(options)}; a stream takes the arguments of a run as well."
+            )
+    return Channel(**watching, known=known)
+
+
 def _checked_buffer(buffer: Any) -> int:
     if isinstance(buffer, int) and not isinstance(buffer, bool) and buffer >= 1:
         return buffer
@@ -216,19 +233,25 @@ def _one_of(values: Sequence[str], name: str, given: Any) -> str:
 
 
 def _checked_nodes(nodes: Any, known: Collection[str]) -> frozenset[str]:
-    wanted = frozenset([nodes] if isinstance(nodes, str) else nodes)
-    for node in sorted(wanted - frozenset(known), key=str):
+    wanted = frozenset(_each_of(nodes))
+    if not all(isinstance(each, str) for each in wanted):
+        raise GraphDefinitionError(f"nodes={nodes!r}: give the names of nodes, as in nodes=['answer'].")
+    for node in sorted(wanted - frozenset(known)):
         raise GraphDefinitionError(
-            f"nodes={node!r}: the graph has no such node.{did_you_mean(str(node), known)} Its nodes are "
+            f"nodes={node!r}: the graph has no such node.{did_you_mean(node, known)} Its nodes are "
             f"{', '.join(map(repr, sorted(known)))}."
         )
     return wanted
 
 
+def _each_of(given: Any) -> Iterable[Any]:
+    """What was given by itself, or in a collection."""
+    return given if isinstance(given, Iterable) and not isinstance(given, str | type) else [given]
+
+
 def _checked_kinds(only: Any) -> tuple[type[Event], ...]:
     """The classes that were given, or those of the kinds."""
-    entries: Iterable[Any] = [only] if isinstance(only, str | type) else only
-    return tuple(_checked_kind(entry) for entry in entries)
+    return tuple(_checked_kind(entry) for entry in _each_of(only))
 
 
 def _checked_kind(entry: Any) -> type[Event]:

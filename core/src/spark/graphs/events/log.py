@@ -23,6 +23,7 @@ from spark.graphs.events.kinds import (
     Waiting,
 )
 from spark.graphs.values.failures import brief
+from spark.graphs.values.log_fields import log_fields
 
 _LOG = logging.getLogger("spark.graphs")
 _Line: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -35,8 +36,8 @@ def log(event: Event) -> None:
     if words is None or not _LOG.isEnabledFor(level):
         return
     text, values = words(event)
-    extra = {"graph_id": event.graph_id, "run_id": event.run_id, "iteration": event.iteration}
-    extra |= {name: getattr(event, name, None) for name in _FIELDS}
+    own = {name: getattr(event, name, None) for name in _FIELDS}
+    extra = log_fields(event.graph_id, run_id=event.run_id, iteration=event.iteration, **own)
     _LOG.log(level, f"Graph %r: {text}", event.graph_id, *values, extra=extra)
     if isinstance(event, StepFailed | RunFinished) and event.error is not None:  # a message may hold values
         _LOG.debug("Graph %r: the error was %s", event.graph_id, brief(event.error), extra=extra)

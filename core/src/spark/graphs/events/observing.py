@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from spark.graphs.concurrency.uncancellable import wait_for_end, wait_until_done
 from spark.graphs.events.channel import Channel
 from spark.graphs.events.kinds import Event
+from spark.graphs.values.log_fields import log_fields
 from spark.hooks.events import LONGEST, tell, why_not_now
 from spark.hooks.plugin import Listener
 
@@ -26,10 +27,11 @@ class Observing:
     :param listeners: their functions, which take an ``event``.
     """
 
-    def __init__(self, listeners: Sequence[Listener], *, run: str) -> None:
+    def __init__(self, listeners: Sequence[Listener], *, graph_id: str, run_id: str) -> None:
         self.channel: Channel = Channel(buffer=_BUFFER, overflow="drop_oldest")
-        self._told = [_Told(listener) for listener in listeners]
-        self._run = run
+        self._log_fields = log_fields(graph_id, run_id=run_id)
+        self._told = [_Told(listener, log_fields=self._log_fields) for listener in listeners]
+        self._run = f"run {run_id} of graph {graph_id!r}"
         self._dropped = 0
         self._delivering = asyncio.create_task(self._deliver(), name="spark-graphs: observers")
 
@@ -56,14 +58,21 @@ class Observing:
     def _report(self) -> None:
         for told in self._told:
             if missed := told.missed + self._dropped:
-                _LOG.warning("The %s missed %d events of %s: it could not keep up.", told.name, missed, self._run)
+                _LOG.warning(
+                    "The %s missed %d events of %s: it could not keep up.",
+                    told.name,
+                    missed,
+                    self._run,
+                    extra=self._log_fields,
+                )
 
 
 class _Told:
     """One who listens: a function that is called for each event of a batch, in one go."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, *, log_fields: Mapping[str, Any]) -> None:
         self.name: str = listener.plugin
+        self._log_fields = log_fields
         self.missed: int = 0
         """Events that it was not told of, because an earlier call took too long."""
         self._call: Callable[[Event], Any] = partial(_call, listener)
@@ -114,6 +123,7 @@ class _Told:
                 "The %s raised when it was told of an event; the run continues. Further errors in this run are not logged.",
                 self.name,
                 exc_info=error,
+                extra=self._log_fields,
             )
 
 

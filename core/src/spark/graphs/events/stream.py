@@ -15,6 +15,7 @@ from spark.graphs.events.channel import Channel
 from spark.graphs.events.kinds import Event
 from spark.graphs.message import Message
 from spark.graphs.values.failures import brief
+from spark.graphs.values.log_fields import log_fields
 
 _LOG = logging.getLogger("spark.graphs")
 
@@ -121,7 +122,10 @@ class EventStream:
         """The run has ended, and nobody hears how."""
         if isinstance(self._error, Exception):
             _LOG.warning(
-                "The run of graph %r, whose stream was left, ended with %s.", self._graph_id, brief(self._error)
+                "The run of graph %r, whose stream was left, ended with %s.",
+                self._graph_id,
+                brief(self._error),
+                extra=log_fields(self._graph_id),
             )
         self._error = None
 

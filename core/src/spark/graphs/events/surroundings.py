@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from spark.graphs.events.activity import Activity
+from spark.graphs.values.log_fields import log_fields
 from spark.hooks.plugin import Listener
 
 _LOG = logging.getLogger("spark.graphs")
@@ -33,7 +34,7 @@ class Surroundings:
         """Whoever uses this says by ``activity.outcome`` how it ended; without that, whether it raised says it."""
         entered: list[tuple[Listener, Any]] = []
         for listener in self._listeners:
-            with self._forgiving(listener):
+            with self._forgiving(listener, activity):
                 manager = listener.function(activity)
                 manager.__enter__()
                 entered.append((listener, manager))
@@ -46,7 +47,7 @@ class Surroundings:
             raise
         finally:
             for listener, manager in reversed(entered):
-                with self._forgiving(listener):
+                with self._forgiving(listener, activity):
                     manager.__exit__(None, None, None)
             activity.error = None  # its traceback leads to this frame
 
@@ -57,7 +58,7 @@ class Surroundings:
             yield activity
 
     @contextmanager
-    def _forgiving(self, listener: Listener) -> Iterator[None]:
+    def _forgiving(self, listener: Listener, activity: Activity) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
@@ -68,4 +69,5 @@ class Surroundings:
                 _LOG.exception(
                     "The %s failed in around(); the run continues. Further failures in this run are not logged.",
                     listener.plugin,
+                    extra=log_fields(activity.graph_id, run_id=activity.run_id),
                 )

@@ -53,9 +53,8 @@ class Views:
 
         :param pending: what is resumed, if it is.
         """
-        run = f"run {watch.run_id} of graph {self._graph_id!r}"
         watch.observe(
-            Observing(self._events, run=run) if self._events else None,
+            Observing(self._events, graph_id=self._graph_id, run_id=watch.run_id) if self._events else None,
             Surroundings(self._around) if self._around else None,
         )
         checkpoint, carrier = (pending.checkpoint, pending.carrier) if pending is not None else (None, {})

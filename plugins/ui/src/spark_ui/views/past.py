@@ -61,7 +61,7 @@ class Past:
 
     @cached_property
     def before(self) -> list[int | None]:
-        """The place of the checkpoint before each: its parent, or where that was deleted, the last one left before it."""
+        """The place of the checkpoint before each: its parent, or where that was deleted, the last one left of its line."""
         return [self._before(entry, place) for place, entry in enumerate(self.entries)]
 
     @cached_property
@@ -133,8 +133,11 @@ class Past:
     def _before(self, entry: HistoryEntry, place: int) -> int | None:
         if entry.parent is None:
             return place - 1 if entry.manual and place else None
-        after = bisect_left(self.sequences, entry.parent + 1)
-        return min(after, place) - 1 if min(after, place) > 0 else None
+        before = min(bisect_left(self.sequences, entry.parent + 1), place) - 1
+        if before >= 0 and self.sequences[before] != entry.parent:
+            while before >= 0 and entry.sets_aside(self.sequences[before]):
+                before -= 1
+        return before if before >= 0 else None
 
 
 def _numbered(texts: list[str | None]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from spark.graphs.checkpoint.policies.branches import Aside, aside_in
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
 
 if TYPE_CHECKING:
@@ -71,11 +72,15 @@ class HistoryEntry:
         """Whether it was made by hand."""
         return self.info is not None and self.info.manual
 
+    def sets_aside(self, sequence: int) -> bool:
+        """Whether it says that an earlier checkpoint belongs to another branch, even when its own parent was deleted."""
+        return self.info is not None and sequence in Aside.of(aside_in(self.info.metadata))
+
 
 def entries_of(graph_id: str, listing: Listing) -> list[HistoryEntry]:
     """The history that a listing with metadata describes, oldest first. What is damaged has its place in it, if that is known."""
     infos = sorted(listing.infos, key=lambda info: info.sequence)
-    lines = lines_of((info.sequence, info.parent, info.manual) for info in infos)
+    lines = lines_of((info.sequence, info.parent, info.manual, aside_in(info.metadata)) for info in infos)
     found = [_entry(info, lines[info.sequence]) for info in infos]
     damaged = [_damaged(graph_id, each) for each in listing.damaged if each.sequence is not None]
     return sorted([*found, *damaged], key=lambda entry: entry.sequence)
@@ -90,21 +95,21 @@ class Line(NamedTuple):
     """The sequence of the one before it."""
 
 
-def lines_of(checkpoints: Iterable[tuple[int, int | None, bool]]) -> dict[int, Line]:
+def lines_of(checkpoints: Iterable[tuple[int, int | None, bool, str]]) -> dict[int, Line]:
     """The branch of each checkpoint of a history, and the one before it.
 
     The first automatic checkpoint that continues another one has the branch of that; each further one begins a new branch. Of
-    checkpoints whose parent was deleted, the nearest one before that counts as parent. Those that were made by hand belong to
-    what they were made from, or else to what was there last.
+    checkpoints whose parent was deleted, the nearest one before that on the same line counts as parent. Those that were made by
+    hand belong to what they were made from, or else to what was there last.
 
-    :param checkpoints: sequence, parent, and whether it was made by hand, by rising sequence.
+    :param checkpoints: sequence, parent, whether it was made by hand, and what it sets aside, by rising sequence.
     """
     found: dict[int, Line] = {}
     continued: set[int] = set()
     made_from: dict[int, int] = {}
     known: list[int] = []
-    for sequence, parent, manual in checkpoints:
-        before = _before(known, sequence if parent is None and manual else parent)
+    for sequence, parent, manual, aside in checkpoints:
+        before = _before(known, sequence if parent is None and manual else parent, aside)
         base = before if before is None else made_from.get(before, before)
         begins = base is None or (not manual and base in continued)
         found[sequence] = Line(sequence if begins or base is None else found[base].branch, before)
@@ -116,8 +121,12 @@ def lines_of(checkpoints: Iterable[tuple[int, int | None, bool]]) -> dict[int, L
     return found
 
 
-def _before(known: list[int], parent: int | None) -> int | None:
+def _before(known: list[int], parent: int | None, aside: str) -> int | None:
+    """The parent, or if that was deleted, the nearest one before it that is not known to be on another branch."""
     index = bisect_right(known, parent) if parent is not None else 0
+    if index and known[index - 1] != parent and (others := Aside.of(aside)):
+        while index and known[index - 1] in others:
+            index -= 1
     return known[index - 1] if index else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -38,6 +39,8 @@ def compare_pending(path: str, before: Any, after: Any) -> Iterator[Difference]:
 def described(frontier: Any) -> dict[str, dict[str, Any]]:
     """The tokens of a frontier by their ids, each with its ``node``, ``inputs``, and in words what it ``waits_for``.
 
+    That of a map has the number of ``items_done``.
+
     :raises AttributeError, LookupError, TypeError, ValueError: no run of this library would write this.
     """
     if frontier is None:
@@ -45,11 +48,17 @@ def described(frontier: Any) -> dict[str, dict[str, Any]]:
     tokens, contents, entries = tokens_in(frontier), contents_in(frontier), entries_in(frontier)
     if len(tokens) < len(frontier[_TOKENS]):
         raise ValueError("some of its tokens are not valid")
-    return {id: _described(token, contents[str(token["content"])], entries.get(id, [])) for id, token in tokens.items()}
+    done = Counter(id.partition(".")[0] for id in contents if "." in id)
+    return {
+        id: _described(token, contents[str(token["content"])], entries.get(id, []), done=done[id])
+        for id, token in tokens.items()
+    }
 
 
-def _described(token: Mapping[str, Any], inputs: Any, entries: Sequence[JournalEntry]) -> dict[str, Any]:
+def _described(token: Mapping[str, Any], inputs: Any, entries: Sequence[JournalEntry], *, done: int) -> dict[str, Any]:
     facts = {"node": token["node"], **{name: token[name] for name in _FACTS if token.get(name)}, "inputs": inputs}
+    if token.get("over"):
+        facts["items_done"] = done
     waits = [wait_in_words(entry) for entry in entries if is_open(entry.data)]
     told = {
         _whole_key(entry): entry.data.get("value", entry.data.get("error"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import not_found, wrapped
 from spark.graphs.checkpoint.ids import is_derived
 from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
@@ -202,9 +203,16 @@ class CheckpointReader:
 
         :raises CheckpointNotFoundError: there is none with one of these ids.
         :raises CheckpointDamagedError: one of them is not what was written.
+        :raises GraphDefinitionError: an argument is none of these.
         """
         from spark.graphs.checkpoint.inspection.history import diff
 
+        for each in (before, after):
+            if not isinstance(each, str) and not hasattr(each, "checkpoint_id"):
+                raise GraphDefinitionError(
+                    f"diff({each!r}): give the id of a checkpoint, a checkpoint, or what a list says of one. To compare one with "
+                    "the checkpoint before it: changes(graph_id, sequence)."
+                )
         pair = [await self._found(each) if isinstance(each, str) else each for each in (before, after)]
         if self.backend.record_codec.format.takes_objects:  # so nothing is stored that could be compared
             pair = [each if isinstance(each, GraphCheckpoint) else await load(self.backend, each) for each in pair]

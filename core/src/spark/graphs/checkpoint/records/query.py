@@ -45,6 +45,8 @@ class CheckpointQuery:
     """Whether each line has its ``metadata``, which takes reading headers where names are enough for the others."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.graph_id, str | None):
+            raise GraphDefinitionError(f"graph_id={self.graph_id!r}: give the id of a graph, which is text.")
         object.__setattr__(self, "after", checked_moment("after", self.after))
         object.__setattr__(self, "before", checked_moment("before", self.before))
         check_limit(self.limit)

@@ -65,6 +65,7 @@ class Attempts:
             step.node,
             type(error).__name__,
             delay,
+            extra=step.log_fields,
         )
         return {
             **self.entry_for(step, error),

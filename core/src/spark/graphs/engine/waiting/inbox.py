@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.derived.inbox import DRAIN
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import closed
+from spark.graphs.values.log_fields import log_fields
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.inbox import Inbox, Letter
@@ -86,7 +87,12 @@ class RunInbox:
             await self._inbox.prune(up_to=received.up_to, except_for={*received.left})
             self._received = 0
         except SparkError as error:
-            _LOG.warning("Received signals of graph %r were not deleted this time: %s", self._spec.graph_id, error)
+            _LOG.warning(
+                "Received signals of graph %r were not deleted this time: %s",
+                self._spec.graph_id,
+                error,
+                extra=log_fields(self._spec.graph_id, run_id=self._spec.run_id),
+            )
 
     def close(self) -> None:
         """The run has ended."""
@@ -135,6 +141,7 @@ class RunInbox:
                 "Send them again if its steps need them.",
                 missing,
                 self._spec.graph_id,
+                extra=log_fields(self._spec.graph_id, run_id=self._spec.run_id),
             )
         return [*kept, *self._note_seen(new, end)]
 

@@ -12,6 +12,7 @@ from spark.errors import BackendError
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.engine.waiting.inbox import RunInbox
 from spark.graphs.state.frontier import Frontier
+from spark.graphs.values.log_fields import log_fields
 
 _LOG = logging.getLogger("spark.graphs")
 
@@ -23,6 +24,7 @@ class Waits:
     """
 
     def __init__(self, spec: RunSpec, frontier: Frontier, services: Services, *, wake: Callable[[], None]) -> None:
+        self._spec = spec
         self._frontier = frontier
         self._clock = services.clock
         self._wake = wake
@@ -86,7 +88,12 @@ class Waits:
             self._failed_looks += 1
             if self._poll is None or not self._may_wait or self._failed_looks == _MOST_FAILED_LOOKS:
                 raise
-            _LOG.warning("The signals for a waiting run could not be read; it will try again: %s", error)
+            _LOG.warning(
+                "Graph %r: the signals that the run waits for could not be read; it will try again: %s",
+                self._spec.graph_id,
+                error,
+                extra=log_fields(self._spec.graph_id, run_id=self._spec.run_id),
+            )
         if self._tick is None and self._poll is not None and self.inbox.is_waited_for():
             self._tick = self._start(self._look_again(self._poll), name="spark-graphs: looking for messages")
 
