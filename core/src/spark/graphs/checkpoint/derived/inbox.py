@@ -64,6 +64,8 @@ class Inbox:
 
         :raises RunError: one was not; nothing was answered.
         """
+        if not isinstance(answers, Mapping):
+            raise GraphDefinitionError(f"answer(answers={answers!r}): give {{interrupt.id: answer}}.")
         for id in answers:
             if id not in asked:
                 open = (
