@@ -14,7 +14,7 @@ _HINTS: Final = {
 }
 
 
-def why_lost(code: int | None, *, pid: int | None, was_ready: bool, memory_limit: int | None) -> str:
+def why_lost(code: int | None, *, pid: int | None, was_ready: bool, memory_limit: int | None = None) -> str:
     """Why a worker has ended, and what to do.
 
     :param code: its exit code; negative for the signal that ended it, None if it is not known.
@@ -22,7 +22,9 @@ def why_lost(code: int | None, *, pid: int | None, was_ready: bool, memory_limit
     """
     how = _how(code)
     if not was_ready:
-        limit = "" if memory_limit is None else f" Or its memory_limit of {memory_limit:,} bytes is too low to start in."
+        limit = (
+            "" if memory_limit is None else f" Or its memory_limit of {memory_limit:,} bytes is too low to start in."
+        )
         return (
             f"its worker process {how} before it was ready; see its output. A script that runs a graph does so under "
             f"if __name__ == '__main__':, because workers import it, too.{limit}"
