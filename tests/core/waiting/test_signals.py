@@ -449,6 +449,10 @@ class TestAnswers:
         with pytest.raises(RunError, match=r"no open question 'x'.*None is open; check the graph id and the store"):
             await shop.manager.answer("shop", {"x": 1})
 
+    async def test_an_answer_without_the_id_of_its_question_is_refused(self) -> None:
+        with pytest.raises(GraphDefinitionError, match=r"answers='yes'\): give \{interrupt.id: answer\}"):
+            await Shop().manager.answer("shop", "yes")  # type: ignore[arg-type]
+
 
 class TestHistories:
     """Runs after runs, forks, older checkpoints."""

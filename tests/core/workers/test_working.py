@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
-from spark.errors import BackendError, GraphDefinitionError
+from spark.errors import BackendError, GraphDefinitionError, RunError
 from spark.graphs import Graph, NodeContext
 from spark.graphs.checkpoint import Claim, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import LatestHeaders
 from tests.support.running import Failure
 from tests.support.workers import Service, Store
+
+
+class Panic(BaseException):
+    """As Rust's panics are raised in Python."""
 
 
 async def test_what_was_submitted_is_carried_out_and_the_worker_ends_when_it_is_idle() -> None:
@@ -144,6 +148,33 @@ async def test_a_run_that_failed_is_not_tried_again_and_again() -> None:
             broken.clock.advance(seconds)
             await broken.quiet()
             assert broken.told.empty() is not is_tried
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), Panic("in native code")], ids=["exit", "panic"])
+@pytest.mark.parametrize("is_built", [True, False], ids=["in a node", "while it is built"])
+async def test_a_run_whose_code_ends_programs_ends_no_other_run(error: BaseException, is_built: bool) -> None:
+    gate = asyncio.Event()
+
+    async def work(context: NodeContext) -> str:
+        if context.graph_id == "bad":
+            raise error
+        await gate.wait()
+        return "done"
+
+    class Fragile(Service):
+        def build(self, graph_id: str) -> Graph:
+            if graph_id == "bad" and not is_built:
+                raise error
+            return super().build(graph_id)
+
+    async with Fragile(work) as service:
+        for graph_id in ("good", "bad"):
+            await Service.build(service, graph_id).submit()
+        service.begin(limit=2)
+        name, failed = await service.ended()
+        assert (name, type(failed), failed.__cause__) == ("bad", RunError, error)
+        gate.set()
+        assert (await service.ended())[0] == "good"
 
 
 async def test_a_store_that_is_away_for_a_while_is_waited_for() -> None:

@@ -44,6 +44,9 @@ begin >> work
 def build(graph_id):
     return Graph(begin, id=graph_id)
 
+def forgetful_build(graph_id):
+    build(graph_id)
+
 async def slow_build(graph_id):
     return build(graph_id)
 
@@ -225,3 +228,15 @@ def test_inputs_that_differ_from_those_of_a_submitted_run_are_refused() -> None:
 
     assert done.code == 1
     assert "they differ in 'item'" in done.err
+
+
+@pytest.mark.parametrize("command", ["worker", "submit"])
+def test_a_function_that_does_not_return_the_graph_is_told_so(command: str) -> None:
+    url = "sqlite:///runs.db"
+    spark("submit", "due_module:build", "new-1", "--url", url)
+    arguments = ["--once"] if command == "worker" else ["new-2"]
+    done = spark(command, "due_module:forgetful_build", *arguments, "--url", url)
+
+    assert done.code == 1
+    assert "returned None for 'new-" in done.err
+    assert "return Graph(start, id=graph_id)" in done.err

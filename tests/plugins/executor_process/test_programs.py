@@ -111,3 +111,30 @@ def test_a_script_that_runs_a_graph_when_it_is_imported_says_what_it_lacks(
 
     assert program.returncode == 1
     assert "if __name__ == '__main__':" in errors.splitlines()[-2] + errors.splitlines()[-1]
+
+
+FROM_INPUT = """
+import asyncio, os
+from spark.graphs import Graph, node
+
+@node
+def elsewhere(context):
+    return os.getpid() != context.inputs["program"]
+
+for code in ("cloudpickle", "import"):
+    graph = Graph(elsewhere, executor={"process": {"workers": 1, "code": code}})
+    try:
+        print(asyncio.run(graph.run({"program": os.getpid()})).content)
+    except Exception as error:
+        print(error)
+"""
+
+
+@pytest.mark.thorough
+def test_a_program_from_standard_input_sends_its_nodes_or_says_why_it_can_not() -> None:
+    """Its workers can't read it once more."""
+    done = subprocess.run([sys.executable, "-"], input=FROM_INPUT, capture_output=True, text=True, timeout=100)
+
+    sent, refused = done.stdout.splitlines()
+    assert (sent, done.stderr) == ("True", "")
+    assert "The program has no script that a worker could import" in refused

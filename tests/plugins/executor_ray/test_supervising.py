@@ -224,6 +224,8 @@ async def test_waiting_for_a_run_that_nobody_submitted_says_so(plan: MakePlan) -
         await reading.wait(["one"], url=one.url, timeout=0.01, poll=0.01)
     with pytest.raises(RunError, match="has no result: it is 'queued'"):
         await reading.result("one", url=one.url)
+    with pytest.raises(RunError, match="Graph 'two' has no run in this store"):
+        await reading.result("two", url=one.url)
 
 
 class TestPlans:

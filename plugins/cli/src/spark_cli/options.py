@@ -22,6 +22,9 @@ Url: TypeAlias = Annotated[
 Target: TypeAlias = Annotated[
     str, typer.Argument(metavar="MODULE:GRAPH", help="A graph, or a function that makes one.")
 ]
+Builder: TypeAlias = Annotated[
+    str, typer.Argument(metavar="MODULE:BUILD", help="A function that makes the graph for a graph id.")
+]
 Imports: TypeAlias = Annotated[
     list[str],
     typer.Option("--import", metavar="MODULE", help="Import this module first, to create objects of its types."),

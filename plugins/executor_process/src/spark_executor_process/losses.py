@@ -14,16 +14,20 @@ _HINTS: Final = {
 }
 
 
-def why_lost(code: int | None, *, pid: int | None, was_ready: bool) -> str:
+def why_lost(code: int | None, *, pid: int | None, was_ready: bool, memory_limit: int | None = None) -> str:
     """Why a worker has ended, and what to do.
 
     :param code: its exit code; negative for the signal that ended it, None if it is not known.
+    :param memory_limit: the bytes that it may allocate, if that is limited.
     """
     how = _how(code)
     if not was_ready:
+        limit = (
+            "" if memory_limit is None else f" Or its memory_limit of {memory_limit:,} bytes is too low to start in."
+        )
         return (
             f"its worker process {how} before it was ready; see its output. A script that runs a graph does so under "
-            "if __name__ == '__main__':, because workers import it, too."
+            f"if __name__ == '__main__':, because workers import it, too.{limit}"
         )
     return f"its worker process (pid {pid}) {how}. {_hint(code)}. This attempt has failed; set retry= to repeat it."
 

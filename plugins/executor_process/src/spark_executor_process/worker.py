@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -115,7 +116,9 @@ class Worker:
             return
         broken = self._listen()
         code, pid = self._end()
-        self._owner.lost(self, broken or why_lost(code, pid=pid, was_ready=self.is_ready), was_ready=self.is_ready)
+        limit = self._settings.memory_limit
+        why = broken or why_lost(code, pid=pid, was_ready=self.is_ready, memory_limit=limit)
+        self._owner.lost(self, why, was_ready=self.is_ready)
 
     def _open(self) -> None:
         methods = multiprocessing.get_context(self._settings.start_method)
@@ -123,7 +126,7 @@ class Worker:
         outbox, inbox = SharedFile.create(), SharedFile.create()
         self._line = Line(ours, outbox=outbox, inbox=inbox, shares_from=self._settings.shared_memory_from)
         process = methods.Process(target=serve, args=(its, outbox, inbox, self._settings), name=self._thread.name)  # type: ignore[attr-defined]
-        with its, _STARTING, _without_interrupts():
+        with its, _STARTING, _without_interrupts(), _without_unreadable_script():
             process.start()
         self._process = process
         if self._is_killed:
@@ -242,3 +245,18 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_unreadable_script() -> Iterator[None]:
+    """What is started within does not look for the script of a program that came from standard input."""
+    main = vars(sys.modules["__main__"])
+    file = main.get("__file__")
+    if not str(file).startswith("<"):
+        yield
+        return
+    del main["__file__"]
+    try:
+        yield
+    finally:
+        main["__file__"] = file

@@ -82,6 +82,8 @@ def _made(given: Any, place: str) -> NodePlace:
     try:
         return chosen("executor", given, base=NodePlace, place=place)
     except PluginNotFoundError as error:
+        if "pip install" in str(error):  # the cure comes last, so that its command can be copied
+            raise
         raise PluginNotFoundError(
             f"{str(error).rstrip()} To give a name of your own a meaning, set it in spark.toml, table [executors], for instance "
             'parsing = "process".'

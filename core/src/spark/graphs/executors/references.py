@@ -134,9 +134,19 @@ def plan_of(reference: NodeReference, key: str, codec: ValueCodec, *, hint: str 
     except BaseException as error:
         raise ExecutorError(
             f"A worker can't import node {key!r} ({reference.module}:{reference.qualname}): {type(error).__name__}: {error}. "
-            f"What the program imports has to be installed, or on the path, where its workers run. {hint}".rstrip()
+            f"{_what_to_do(reference)} {hint}".rstrip()
         ) from error
     return NodePlan(key, node)
+
+
+def _what_to_do(reference: NodeReference) -> str:
+    if reference.module in _MAIN and not reference.script:
+        return (
+            "The program has no script that a worker could import, as in a notebook, an interactive session, or with code from "
+            "standard input. Write the node in a module, or choose an executor that packs code, for instance with the option "
+            "code='cloudpickle'."
+        )
+    return "What the program imports has to be installed, or on the path, where its workers run."
 
 
 def _leads_to(node: Node, found: Any, module: str, qualname: str) -> bool:
@@ -216,7 +226,8 @@ def _held(module: Any, qualname: str) -> Any:
 def _script(module: str) -> str:
     if module not in _MAIN:
         return ""
-    return str(getattr(sys.modules.get("__main__"), "__file__", "") or "")
+    file = str(getattr(sys.modules.get("__main__"), "__file__", "") or "")
+    return "" if file.startswith("<") else file  # of standard input
 
 
 def _digest(*parts: Any) -> bytes:

@@ -10,7 +10,7 @@ import typer
 
 from spark_cli.answers import inputs_of
 from spark_cli.exit_codes import FAILED, FINE, refuse
-from spark_cli.options import Target, Url, not_a_url
+from spark_cli.options import Builder, Url, not_a_url
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import load_builder
 from spark_cli.terminal.output import say, say_json, tell
@@ -27,7 +27,7 @@ _ENDS: Final = "When it ends"
 
 
 def worker(
-    target: Target,
+    target: Builder,
     url: Url = "",
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, metavar="COUNT", help="The number of runs at a time.")
@@ -95,7 +95,7 @@ def worker(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Report only runs that fail or are lost.")] = False,
 ) -> None:
-    """Resume all runs of a store that can continue, until stopped. MODULE:GRAPH makes the graph for a graph id.
+    """Resume all runs of a store that can continue, until stopped. MODULE:BUILD makes the graph for a graph id.
 
     Any number of workers may share a store: each run is claimed by one of them. The first SIGTERM or Ctrl-C lets runs stop at
     their next boundary, for others to resume; a second one cancels them, and a third one kills the process.
@@ -141,7 +141,7 @@ def _prepared(
 
 
 def submit(
-    target: Target,
+    target: Builder,
     graph_id: Annotated[
         str, typer.Argument(metavar="GRAPH_ID", help="The graph id of the new run.", callback=not_a_url)
     ],
@@ -151,7 +151,7 @@ def submit(
     ] = "",
     url: Url = "",
 ) -> None:
-    """Store a run, and leave it to a worker. MODULE:GRAPH makes the graph for a graph id. Submitted again, it changes nothing."""
+    """Store a run, and leave it to a worker. MODULE:BUILD makes the graph for a graph id. Submitted again, it changes nothing."""
     given = inputs_of(inputs) if inputs else None
 
     async def store_it() -> bool:

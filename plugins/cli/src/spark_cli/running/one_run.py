@@ -66,16 +66,24 @@ class OneRun:
 
     async def _run(self) -> Message | None:
         """The outcome; None when a node raised, which is shown as Python does."""
+        try:
+            return await self._outcome()
+        except (
+            CancelledError,
+            SystemExit,
+            SparkError,
+        ) as error:  # even when the run had ended, and its store was being closed
+            for note in self._last_words():
+                error.add_note(note)
+            raise
+
+    async def _outcome(self) -> Message | None:
         began = datetime.now(UTC)
         try:
             if self._start_from:
                 self._how["resume"] = await self._chosen_checkpoint()
             return await self._watched_run()
-        except (CancelledError, SystemExit, SparkError) as error:
-            for note in self._last_words():
-                error.add_note(note)
-            raise
-        except typer.Exit:  # what was named does not exist
+        except (SparkError, typer.Exit):  # what was named does not exist
             raise
         except Exception as error:
             tell_lines(traceback_of(error))

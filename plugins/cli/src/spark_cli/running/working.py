@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spark.errors import GraphDefinitionError
 from spark_cli.running.endings import waits_of
 from spark_cli.stores import opened_store
 from spark_cli.terminal.output import tell, tell_lines
@@ -113,10 +114,16 @@ def report(recovery: Recovery[Message]) -> dict[str, Any]:
 
 async def built(build: Callable[[str], Any], graph_id: str, store: CheckpointBackend) -> Graph:
     """The graph for this id, which makes its checkpoints in the store."""
+    from spark.graphs import Graph
     from spark.graphs.checkpoint import CheckpointConfig
 
     made = build(graph_id)
-    graph: Graph = await made if inspect.isawaitable(made) else made
+    graph = await made if inspect.isawaitable(made) else made
+    if not isinstance(graph, Graph):
+        raise GraphDefinitionError(
+            f"The function that makes the graph returned {graph!r} for {graph_id!r}; return a Graph: "
+            "return Graph(start, id=graph_id)."
+        )
     config = graph.checkpoint_config or CheckpointConfig()
     return graph.with_checkpoints(replace(config, backend=store, enabled=True))
 

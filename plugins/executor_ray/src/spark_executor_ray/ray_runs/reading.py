@@ -52,8 +52,10 @@ async def result(graph_id: str, *, url: str | None = None) -> Any:
     """
     async with opened_store(chosen(url), create=False) as store:
         run = await latest_run(store, graph_id)
-        if run is None or run.status != "completed" or run.checkpoint_id is None:
-            stands = "it has none" if run is None else f"it is {run.status!r}{f': {run.error}' if run.error else ''}"
+        if run is None:
+            raise RunError(f"Graph {graph_id!r} has no run in this store. Check the graph id, and url=.")
+        if run.status != "completed" or run.checkpoint_id is None:
+            stands = f"it is {run.status!r}{f': {run.error}' if run.error else ''}"
             raise RunError(f"The run of graph {graph_id!r} has no result: {stands}.")
         frontier = (await CheckpointManager(store).load_checkpoint(run.checkpoint_id)).frontier or {}
         return (frontier.get("result") or {}).get("content")

@@ -162,6 +162,7 @@ class CheckpointManager(CheckpointReader):
         were given before. Of several answers to one question, the first counts.
 
         :raises RunError: the latest checkpoint has no open question with this id; nothing was answered.
+        :raises GraphDefinitionError: these are no answers by id.
         :raises SerializationError: an answer can't be saved; those before it were given.
         :raises BackendError: the storage failed; answers before this one were given.
         """

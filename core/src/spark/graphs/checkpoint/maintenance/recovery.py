@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
-from spark.errors import ClaimedError, GraphDefinitionError
+from spark.errors import ClaimedError, GraphDefinitionError, RunError
 from spark.graphs.checkpoint.derived.claims import Claim
 from spark.graphs.checkpoint.maintenance.due import due_runs, is_as_it_was
 from spark.graphs.checkpoint.maintenance.runs import RunInfo
@@ -98,7 +98,18 @@ class Resumer(Generic[Outcome]):
         is_fresh = self._clock.monotonic() - read_at < _FRESH
         if not is_fresh and not await is_as_it_was(self._backend, run, now=self._clock.utc_now()):
             raise LeftAlone("another worker has taken it up, or has run it since")
-        graph = await self._built(run.graph_id)
+        try:
+            return await self._resume(run.graph_id)
+        except (Exception, asyncio.CancelledError, GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # sys.exit, or a panic in native code: it would end all other runs, too
+            raise RunError(
+                f"The code of graph {run.graph_id!r} raised {error!r}, which ends a program. Here it ended only this run. "
+                "Raise an Exception instead, in nodes and in the function that makes the graph."
+            ) from error
+
+    async def _resume(self, graph_id: str) -> Outcome:
+        graph = await self._built(graph_id)
         if self.stop.is_set():
             raise LeftAlone(f"{self._method} stopped before its turn")
         self._under_way.add(graph)
