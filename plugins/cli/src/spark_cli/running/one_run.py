@@ -68,11 +68,8 @@ class OneRun:
         """The outcome; None when a node raised, which is shown as Python does."""
         try:
             return await self._outcome()
-        except (
-            CancelledError,
-            SystemExit,
-            SparkError,
-        ) as error:  # even when the run had ended, and its store was being closed
+        except (CancelledError, SystemExit, SparkError) as error:
+            # The run may have ended, and its store may have been in the middle of closing.
             for note in self._last_words():
                 error.add_note(note)
             raise
