@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
 import pytest
 
 
-def first_of(variants: Sequence[Any]) -> list[Any]:
-    """The variants for ``parametrize``, of which all but the first are thorough."""
-    first, *others = variants
-    return [first, *(_thorough(each) for each in others)]
+def first_of(variants: Iterable[Any], *, always: int = 1) -> list[Any]:
+    """The variants for ``parametrize``, of which all but the first ones are thorough.
+
+    :param always: how many run always.
+    """
+    every = [*variants]
+    return [*every[:always], *map(_thorough, every[always:])]
 
 
 def one_apart(*axes: Sequence[Any]) -> list[Any]:
