@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from tests.plugins.support.sftp_servers import SftpServer
 
 
-FEW: Final = ("TestOverSftp", "TestOnAFilesystemThatNobodyKnows", "TestPostgresql")
+FEW: Final = ("TestOverSftp", "TestOnAFilesystemThatNobodyKnows", "TestPostgresql", "TestS3Backend")
 """Of each part of these suites one test runs by default. The others ask the same of nearly the same code, which runs whole on
-another filesystem, or on SQLite."""
+another filesystem, or on SQLite. S3 takes seven times as long as files; what only it has is tested in ``s3/``, always."""
 
 
 @pytest.hookimpl(tryfirst=True)

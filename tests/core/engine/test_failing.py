@@ -38,6 +38,7 @@ from spark_testing.clock import FakeClock
 from tests.plugins.support.kinds import store_of
 from tests.support.loop_time import LoopTime
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
+from tests.support.variants import one_apart
 
 
 async def last(graph: Graph) -> GraphCheckpoint:
@@ -249,8 +250,7 @@ class Stuck:
 
 
 class TestRestarts:
-    @pytest.mark.parametrize("most", [4, 6])
-    @pytest.mark.parametrize("how", ["failed", "cancelled", "budget"])
+    @pytest.mark.parametrize(("how", "most"), one_apart(["failed", "cancelled", "budget"], [4, 6]))
     async def test_ten_restarts_at_one_place_leave_one_checkpoint_there_and_the_history_before(
         self, how: str, most: int, backend: CheckpointBackend
     ) -> None:

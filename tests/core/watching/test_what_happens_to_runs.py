@@ -21,7 +21,7 @@ from spark.graphs.events import (
     StepWaiting,
     Waiting,
 )
-from spark_testing.clock import FakeClock
+from spark_testing.clock import FakeClock, SkippingClock
 
 
 def with_store(start: Any, **arguments: Any) -> Graph:
@@ -69,10 +69,10 @@ async def test_a_retried_step_is_one_step_with_attempts() -> None:
 async def test_a_step_that_waits_is_repeated_as_the_same_attempt() -> None:
     @node
     async def sleepy(context: NodeContext) -> dict[str, Any]:
-        await context.sleep(0.01)
+        await context.sleep(10)
         return {}
 
-    events = [event async for event in with_store(sleepy).stream()]
+    events = [event async for event in with_store(sleepy, clock=SkippingClock()).stream()]
     started = [event for event in events if isinstance(event, StepStarted)]
     (waiting,) = [event for event in events if isinstance(event, StepWaiting)]
 

@@ -24,9 +24,10 @@ from tests.plugins.support.command_line import (
     sqlite_url,
     with_store,
 )
+from tests.support.variants import first_of
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["file", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store with five checkpoints of one graph, and one made by hand."""
     made: Callable[[Path], str] = request.param

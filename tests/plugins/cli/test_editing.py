@@ -22,6 +22,7 @@ from tests.plugins.support.command_line import (
     sqlite_url,
     with_store,
 )
+from tests.support.variants import first_of
 
 
 class Terminal(io.StringIO):
@@ -31,7 +32,7 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["file", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store with five checkpoints of one graph, which is complete."""
     made: Callable[[Path], str] = request.param

@@ -22,6 +22,7 @@ from spark_cli.terminal.output import one_line, plain
 from tests.plugins.support.command_line import Done, damage, file_url, spark, sqlite_url, with_store
 from tests.plugins.support.terminals import COLOUR, spark_on_terminal
 from tests.support.sites import Site
+from tests.support.variants import first_of
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\nFAKE row\r\x9b31m\u202egnp\u2028\u200b\x00"
 """Clears a screen, sets its title, begins lines of its own, and turns letters around."""
@@ -95,7 +96,7 @@ def hostile(sequence: int = 1) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["files", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["files", "sqlite"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Checkpoints with hostile ids and content, one of them damaged, and leftovers with hostile names."""
     url: str = request.param(tmp_path / "store")

@@ -14,9 +14,10 @@ import pytest
 from spark.graphs import Graph, NodeContext, node
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig
 from tests.plugins.support.command_line import file_url, spark, sqlite_url, with_store
+from tests.support.variants import first_of
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["file", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made: Callable[[Path], str] = request.param
     return made(tmp_path / "store")

@@ -10,6 +10,7 @@ import pytest
 from spark.hooks import discovery
 from tests.plugins.support.command_line import fill, spark
 from tests.support.shop import shop_in
+from tests.support.variants import one_apart
 
 pytestmark = pytest.mark.filterwarnings("always::spark.errors.PluginWarning")  # as where no test runs
 
@@ -39,11 +40,11 @@ WITHOUT = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "name", "distribution"), WITHOUT)
-@pytest.mark.parametrize("place", ["setting", "url", "variable"])
+@pytest.mark.parametrize(("place", "what"), one_apart(["setting", "url", "variable"], WITHOUT))
 def test_who_only_looks_is_warned_and_who_loads_is_told_what_to_do(
-    block: Block, monkeypatch: pytest.MonkeyPatch, kind: str, name: str, distribution: str, place: str
+    block: Block, monkeypatch: pytest.MonkeyPatch, place: str, what: tuple[str, str, str]
 ) -> None:
+    kind, name, distribution = what
     url = f"sqlite:///{Path.cwd()}/runs.db"
     fill(f"{url}?{kind}={name}", to=2)
     if place == "setting":

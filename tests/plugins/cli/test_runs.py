@@ -24,12 +24,13 @@ from tests.plugins.support.command_line import (
     sqlite_url,
 )
 from tests.plugins.support.terminals import COLOUR, plain_lines, spark_on_terminal, terminal
+from tests.support.variants import first_of
 
 LONG = "invoices-of-the-northern-branch-2026-01-31"
 WIDE = "注文-処理-" * 6
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["file", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made: Callable[[Path], str] = request.param
     return made(tmp_path / "store")

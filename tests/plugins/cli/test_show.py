@@ -17,6 +17,7 @@ from spark.graphs import Graph, JoinNode, NodeContext, Retry, node
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig
 from tests.plugins.support.command_line import damage, file_url, fill, save_by_hand, spark, sqlite_url, with_store
 from tests.plugins.support.terminals import plain_lines, spark_on_terminal
+from tests.support.variants import first_of
 
 
 @dataclass
@@ -67,7 +68,7 @@ async def quick(context: NodeContext) -> dict[str, Any]:
     return {}
 
 
-@pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
+@pytest.fixture(params=first_of([file_url, sqlite_url]), ids=["file", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made: Callable[[Path], str] = request.param
     return made(tmp_path / "store")

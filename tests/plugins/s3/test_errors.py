@@ -287,7 +287,8 @@ async def test_a_large_record_is_one_put(backend: S3CheckpointBackend) -> None:
 
     await backend.put(record)
 
-    assert gate.requests == ["put_object"]
+    # Where that takes long, the history is looked at once more.
+    assert [request for request in gate.requests if request != "list_objects_v2"] == ["put_object"]
     assert await backend.get("g", 2) == record
 
 

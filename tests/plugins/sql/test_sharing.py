@@ -17,7 +17,7 @@ from sqlalchemy import event
 from spark.errors import BackendError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, open_backend
-from spark_backend_sql import DatabaseCheckpointBackend
+from spark_backend_sql import DatabaseCheckpointBackend, dialect
 from spark_testing.children import Child, Tell
 from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import make_record
@@ -51,6 +51,25 @@ async def test_many_graphs_of_one_url_share_one_set_of_connections(url: str) -> 
 
     assert await leaked_since(before) == []
     assert first.checkpoint_backend is not graphs[0].checkpoint_backend
+
+
+async def test_a_database_takes_the_statements_that_were_compiled_for_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To compile them took ten times as long as all else that opening takes. Each has its own tables and its own log."""
+    one, other = (f"sqlite:///{tmp_path}/{name}.db" for name in ("one", "other"))
+    async with DatabaseCheckpointBackend(one) as first:
+        await first.put(make_record("g", 1))
+
+        def refuse(*_: object) -> None:
+            raise AssertionError("compiled again")
+
+        monkeypatch.setattr(dialect, "DriverStatement", refuse)
+        async with DatabaseCheckpointBackend(other) as second:
+            await second.put(make_record("g", 1))
+            await second.put(make_record("g", 2))
+
+            assert [len((await each.list("g")).infos) for each in (first, second)] == [1, 2]
 
 
 async def test_what_is_collected_closes_its_connections_files_and_threads(url: str) -> None:

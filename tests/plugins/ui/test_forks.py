@@ -108,7 +108,8 @@ def test_a_history_is_read_again_only_where_something_is_new() -> None:
     config = CheckpointConfig(backend=backend)
     asyncio.run(Graph(programs.link(1), id="g", checkpoint_config=config).run())
     asyncio.run(fork("one"))
-    with serving(backend) as served:
+    now = datetime.now(UTC)
+    with serving(backend, clock=lambda: now) as served:
         (shown,) = trees(served.open())
         read = backend.histories
         assert trees(served) == [shown]

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, repeat
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -55,13 +55,12 @@ class Database:
         self.url = url
         self.wait = wait
         self._creates = creates
-        self.tables = Tables(table_name, dialect=url.get_backend_name())
         self.no_fork = no_fork if kind.runs_in_process else nullcontext()
         """Held while the database is used in a way that no other thread may fork meanwhile."""
         self._engines = partial(_engines, url, kind, wait=wait, creates=creates)
         self.writing, self.reading = self._engines()
-        self.dialect: Dialect = kind(self.tables, self.writing.dialect)
-        self.statements = Statements(self.tables, self.dialect, Binder(self.tables.checkpoints, self.writing.dialect))
+        self.tables, prepared, self.statements = _prepared(kind, url.drivername, table_name)
+        self.dialect: Dialect = prepared.copy_for(self.writing.dialect)
         self.writer = DriverConnection(self.writing, self.dialect)
         """The one connection that writes. Used by one thread at a time."""
         self._inherited: list[object] = []
@@ -368,6 +367,18 @@ class RetryBudget:
 def longer(pause: float) -> float:
     """The pause after this one, between tries of what met a lock."""
     return min(2 * pause, LONGEST_PAUSE)
+
+
+@lru_cache(maxsize=16)
+def _prepared(kind: type[Dialect], drivername: str, table_name: str) -> tuple[Tables, Dialect, Statements]:
+    """What the databases of one kind have in common if their tables have the same names.
+
+    To compile it takes longer than all else that it takes to open a database. None of it depends on the server.
+    """
+    url = URL.create(drivername)
+    tables, sql = Tables(table_name, dialect=url.get_backend_name()), create_engine(url, poolclass=NullPool).dialect
+    dialect = kind(tables, sql)
+    return tables, dialect, Statements(tables, dialect, Binder(tables.checkpoints, sql))
 
 
 def _engines(url: URL, kind: type[Dialect], *, wait: float, creates: bool) -> tuple[Engine, Engine]:

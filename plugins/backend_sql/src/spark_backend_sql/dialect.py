@@ -11,9 +11,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from copy import copy
 from hashlib import sha256
 from math import ceil
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 import sqlalchemy
 from sqlalchemy import (
@@ -114,6 +115,12 @@ class Dialect(ABC):
         self._delete_all = [
             self._compiled(delete(table).where(table.c.graph_id == of_graph)) for table in (records, blobs, graphs)
         ]
+
+    def copy_for(self, sql: sqlalchemy.Dialect) -> Self:
+        """The same for another database, with the statements that are compiled already."""
+        copied = copy(self)
+        copied._sql = sql
+        return copied
 
     @abstractmethod
     def begin(self, driver: Any) -> None:

