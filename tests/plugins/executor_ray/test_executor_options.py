@@ -116,10 +116,10 @@ def test_the_loss_of_the_actor_for_messages_is_not_the_end_of_ray(
         raise error(ray.exceptions)
 
     monkeypatch.setattr(ray, "get", get)
-    ended: list[str] = []
+    ended: list[BaseException] = []
     actor = SimpleNamespace(take=SimpleNamespace(remote=lambda: None))
-    inboxes = Inboxes(actor, "box", on_gone=lambda: ended.append("Ray"))
+    inboxes = Inboxes(actor, "box", on_gone=ended.append)
     inboxes._thread.join()
 
     assert not inboxes.is_open
-    assert ended == (["Ray"] if is_end_of_ray else [])
+    assert list(map(str, ended)) == (["System error: shut down"] if is_end_of_ray else [])

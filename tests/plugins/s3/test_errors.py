@@ -374,12 +374,13 @@ async def test_a_hanging_store_is_an_error_in_time(s3_server: S3Server, bucket: 
             await backend.get("g", 1)
 
 
+@pytest.mark.thorough
 async def test_a_large_answer_gets_more_time(backend: S3CheckpointBackend, proxy: FaultyProxy) -> None:
     """What could be saved slowly can be loaded slowly; the bound is for answers that don't come."""
-    record = make_record("g", 2, payload=bytes(2**20))
+    record = make_record("g", 2, payload=bytes(2**22))
     await backend.put(record)
-    set_timeout(backend, 0.6)
-    proxy.schedule = lambda _: Fault("at once", "trickle", pause=0.04)
+    set_timeout(backend, 6)  # two for each attempt
+    proxy.schedule = lambda _: Fault("at once", "trickle", pause=0.35)
 
     assert await backend.get("g", 2) == record
     assert proxy.take_counts()["GET"] == 1
