@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -123,3 +124,23 @@ def test_the_loss_of_the_actor_for_messages_is_not_the_end_of_ray(
 
     assert not inboxes.is_open
     assert list(map(str, ended)) == (["System error: shut down"] if is_end_of_ray else [])
+
+
+def test_once_it_is_closed_no_thread_uses_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    killed = threading.Event()
+
+    def get(reference: object) -> Any:
+        killed.wait()
+        threading.Event().wait(0.05)  # Ray takes its time, too
+        raise ray.exceptions.ActorDiedError
+
+    monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "kill", lambda actor: killed.set())
+    ended: list[BaseException] = []
+    inboxes = Inboxes(SimpleNamespace(take=SimpleNamespace(remote=lambda: None)), "box", on_gone=ended.append)
+    inboxes.close()
+
+    assert not inboxes._thread.is_alive()
+    assert ended == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import threading
@@ -38,6 +39,9 @@ class User(Protocol):
 
     def lose(self, why: str) -> None:
         """Ray is shut down: none of its steps ends by itself any more."""
+
+    def close(self) -> None:
+        """The program ends. Disconnects it."""
 
 
 class Connection:
@@ -81,6 +85,8 @@ def connect(
     global _current, _is_ours
     import ray
 
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)  # after Ray's own handler, and so called before it
     with _LOCK:
         is_new = not ray.is_initialized()
         if is_new:
@@ -111,6 +117,17 @@ def disconnect(connection: Connection, user: User) -> None:
             _is_ours = False
             ray.shutdown()
             _ended.set()
+
+
+def _close_all() -> None:
+    """The program ends: nothing must use Ray any more when it is shut down."""
+    connection = _current
+    if connection is None:
+        return
+    for user in [*connection.users]:
+        user.close()
+    if connection is _current:  # its last executor was collected, and not closed
+        connection.close()
 
 
 def cpus() -> int:

@@ -9,12 +9,15 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from functools import partial
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
 from spark.errors import ExecutorError, WorkerLostError
 from spark.graphs.executors import StepChannel
 from spark_executor_ray.executor.mailbox import BEGAN, Mail
 from spark_executor_ray.executor.transport import Address, packed_message, unpacked_message
+
+_UNTIL_ENDED: Final = 5.0
+"""Seconds in which Ray reports to a thread that its actor was killed."""
 
 
 class Inbox:
@@ -106,12 +109,14 @@ class Inboxes:
         return inbox
 
     def close(self) -> None:
-        """Take no more messages."""
+        """Take no more messages. Ray may be shut down afterwards: it ends a process in which a thread still uses it then."""
         import ray
 
         self.is_open = False
         with suppress(Exception):  # Ray is shut down
             ray.kill(self._actor)
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_UNTIL_ENDED)
 
     def _forget(self, step: int) -> None:
         self._open.pop(step, None)
