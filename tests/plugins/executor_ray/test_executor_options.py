@@ -16,6 +16,7 @@ from spark.graphs import Graph, Node
 from spark.graphs.executors import NodeReference, Sent, StepInput, StepResult
 from spark_executor_ray import RayExecutor
 from spark_executor_ray.executor.inbox import Inboxes
+from spark_executor_ray.executor.stopping import cancel, kill
 from spark_executor_ray.executor.transport import (
     Address,
     is_large,
@@ -137,6 +138,7 @@ def test_once_it_is_closed_no_thread_uses_ray(monkeypatch: pytest.MonkeyPatch) -
         raise ray.exceptions.ActorDiedError
 
     monkeypatch.setattr(ray, "get", get)
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "kill", lambda actor: killed.set())
     ended: list[BaseException] = []
     inboxes = Inboxes(SimpleNamespace(take=SimpleNamespace(remote=lambda: None)), "box", on_gone=ended.append)
@@ -144,3 +146,19 @@ def test_once_it_is_closed_no_thread_uses_ray(monkeypatch: pytest.MonkeyPatch) -
 
     assert not inboxes._thread.is_alive()
     assert ended == []
+
+
+def test_where_ray_is_shut_down_nothing_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ray.kill`` and ``ray.cancel`` would start another Ray."""
+    import ray
+
+    asked: list[str] = []
+    monkeypatch.setattr(ray, "kill", lambda actor: asked.append("kill"))
+    monkeypatch.setattr(ray, "cancel", lambda reference, force: asked.append("cancel"))
+    for is_initialized in (False, True):
+        monkeypatch.setattr(ray, "is_initialized", lambda is_initialized=is_initialized: is_initialized)
+        kill(SimpleNamespace())
+        cancel(SimpleNamespace(), force=True)
+        asked.append(f"initialized: {is_initialized}")
+
+    assert asked == ["initialized: False", "kill", "cancel", "initialized: True"]

@@ -32,7 +32,7 @@ class Actors:
 @pytest.fixture
 def actors(monkeypatch: pytest.MonkeyPatch) -> Actors:
     actors = Actors()
-    monkeypatch.setattr(pools, "_kill", lambda member: actors.killed.append(member.actor))
+    monkeypatch.setattr(pools, "kill", actors.killed.append)
     return actors
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 from spark.errors import ExecutorError, WorkerLostError
 from spark.graphs.executors import StepChannel
 from spark_executor_ray.executor.mailbox import BEGAN, Mail
+from spark_executor_ray.executor.stopping import kill
 from spark_executor_ray.executor.transport import Address, packed_message, unpacked_message
 
 _UNTIL_ENDED: Final = 5.0
@@ -110,11 +111,8 @@ class Inboxes:
 
     def close(self) -> None:
         """Take no more messages. Ray may be shut down afterwards: it ends a process in which a thread still uses it then."""
-        import ray
-
         self.is_open = False
-        with suppress(Exception):  # Ray is shut down
-            ray.kill(self._actor)
+        kill(self._actor)
         if threading.current_thread() is not self._thread:
             self._thread.join(_UNTIL_ENDED)
 

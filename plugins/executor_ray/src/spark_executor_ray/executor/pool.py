@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any
+
+from spark_executor_ray.executor.stopping import kill
 
 
 class Member:
@@ -75,7 +76,7 @@ class ActorPool:
             if not member.steps:
                 self._watch()
         if is_over:
-            _kill(member)
+            kill(member.actor)
 
     def retire(self, member: Member) -> None:
         """Give it no more steps. It is killed when its last one ends."""
@@ -99,7 +100,7 @@ class ActorPool:
             if not all(each.steps for each in self._members):
                 self._watch()
         for member in idle:
-            _kill(member)
+            kill(member.actor)
 
     def close(self) -> None:
         """End all."""
@@ -108,7 +109,7 @@ class ActorPool:
             if self._timer is not None:
                 self._timer.cancel()
         for member in members:
-            _kill(member)
+            kill(member.actor)
 
     def _start(self) -> Member:
         member = Member(self._make(), now=self._monotonic(), is_ready=not self._reserves)
@@ -132,10 +133,3 @@ class ActorPool:
             self._timer = threading.Timer(self._idle_seconds, self.end_idle)
             self._timer.daemon = True
             self._timer.start()
-
-
-def _kill(member: Member) -> None:
-    import ray
-
-    with suppress(Exception):  # it is dead, or Ray is
-        ray.kill(member.actor)

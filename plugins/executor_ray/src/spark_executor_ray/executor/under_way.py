@@ -12,6 +12,7 @@ from spark.graphs.executors import StepHandle, StepInput, StepResult
 from spark_executor_ray.executor.failures import failure_of
 from spark_executor_ray.executor.inbox import Inbox
 from spark_executor_ray.executor.pool import ActorPool, Member
+from spark_executor_ray.executor.stopping import cancel
 from spark_executor_ray.executor.transport import unpacked_result
 
 _UNTIL_STOPPED: Final = 4.0
@@ -72,22 +73,15 @@ class RayStep(StepHandle):
             self._carried.set_exception(
                 ExecutorError(f"Node {self._key!r} (attempt {self._attempt}) was given up: {why}")
             )
-        with suppress(Exception):
-            self._request_stop(force=True)
+        cancel(self._reference, force=True)
 
     async def _stop(self, *, force: bool) -> bool:
         """Returns whether it has ended."""
         ended = asyncio.wrap_future(self._reference.future())
-        with suppress(Exception):  # Ray is shut down
-            self._request_stop(force=force)
+        cancel(self._reference, force=force)
         ended.add_done_callback(_look_at)
         done, _ = await asyncio.wait([ended], timeout=_UNTIL_STOPPED)
         return bool(done)
-
-    def _request_stop(self, *, force: bool) -> None:
-        import ray
-
-        ray.cancel(self._reference, force=force)
 
     def _end(self, error: Exception | None = None) -> None:
         self._under_way.discard(self)
