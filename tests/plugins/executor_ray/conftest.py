@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from spark_executor_ray.executor.connection import close_all
 from spark_executor_ray.ray_runs.plan import RunPlan
 from tests.docs.test_code_blocks import python_of
 from tests.plugins.executor_ray.cluster import ROOT, ClusterProcess, connect
@@ -53,6 +54,7 @@ def cluster(cluster_process: ClusterProcess) -> Iterator[ClusterProcess]:
     import ray
 
     yield cluster_process
+    close_all()  # tests leave executors open, and Ray ends a process that uses it when it is shut down
     ray.shutdown()
 
 

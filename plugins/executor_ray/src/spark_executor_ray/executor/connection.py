@@ -85,8 +85,8 @@ def connect(
     global _current, _is_ours
     import ray
 
-    atexit.unregister(_close_all)
-    atexit.register(_close_all)  # after Ray's own handler, and so called before it
+    atexit.unregister(close_all)
+    atexit.register(close_all)  # after Ray's own handler, and so called before it
     with _LOCK:
         is_new = not ray.is_initialized()
         if is_new:
@@ -119,8 +119,8 @@ def disconnect(connection: Connection, user: User) -> None:
             _ended.set()
 
 
-def _close_all() -> None:
-    """The program ends: nothing must use Ray any more when it is shut down."""
+def close_all() -> None:
+    """The program ends, or shuts Ray down itself: nothing must use Ray any more then."""
     connection = _current
     if connection is None:
         return
