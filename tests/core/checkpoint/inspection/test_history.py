@@ -245,8 +245,8 @@ async def test_after_pruning_no_checkpoint_continues_one_of_another_branch(store
     entries = await manager.history("g", with_changes=True)
 
     assert [(each.before, each.branch == each.sequence, each.changed) for each in entries] == [(None, True, None)] * 2
-    assert entries[1].sets_aside(entries[0].sequence)
-    assert not entries[0].sets_aside(entries[1].sequence)
+    assert entries[1].last_of_line([entries[0].sequence], 1) == -1
+    assert entries[0].last_of_line([entries[1].sequence], 1) == 0
     with pytest.raises(CheckpointNotFoundError, match="which it continues, has been deleted"):
         await manager.changes("g", entries[1].sequence)
 

@@ -135,8 +135,7 @@ class Past:
             return place - 1 if entry.manual and place else None
         before = min(bisect_left(self.sequences, entry.parent + 1), place) - 1
         if before >= 0 and self.sequences[before] != entry.parent:
-            while before >= 0 and entry.sets_aside(self.sequences[before]):
-                before -= 1
+            before = entry.last_of_line(self.sequences, before + 1)
         return before if before >= 0 else None
 
 

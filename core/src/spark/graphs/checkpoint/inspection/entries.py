@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -72,9 +72,12 @@ class HistoryEntry:
         """Whether it was made by hand."""
         return self.info is not None and self.info.manual
 
-    def sets_aside(self, sequence: int) -> bool:
-        """Whether it says that an earlier checkpoint belongs to another branch, even when its own parent was deleted."""
-        return self.info is not None and sequence in Aside.of(aside_in(self.info.metadata))
+    def last_of_line(self, sequences: Sequence[int], before: int) -> int:
+        """The place of the last of these, before that place, which it does not say to belong to another branch; -1 without one.
+
+        :param sequences: those of its history, rising.
+        """
+        return Aside.of(aside_in(self.info.metadata) if self.info is not None else "").last_outside(sequences, before)
 
 
 def entries_of(graph_id: str, listing: Listing) -> list[HistoryEntry]:
@@ -124,9 +127,8 @@ def lines_of(checkpoints: Iterable[tuple[int, int | None, bool, str]]) -> dict[i
 def _before(known: list[int], parent: int | None, aside: str) -> int | None:
     """The parent, or if that was deleted, the nearest one before it that is not known to be on another branch."""
     index = bisect_right(known, parent) if parent is not None else 0
-    if index and known[index - 1] != parent and (others := Aside.of(aside)):
-        while index and known[index - 1] in others:
-            index -= 1
+    if index and known[index - 1] != parent:
+        index = Aside.of(aside).last_outside(known, index) + 1
     return known[index - 1] if index else None
 
 

@@ -8,6 +8,7 @@ checkpoint that it continues, and a history without branches says nothing.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,6 +46,13 @@ class Aside:
 
     def __str__(self) -> str:
         return ",".join(f"{first}-{last}" for first, last in self.ranges)
+
+    def last_outside(self, sequences: Sequence[int], before: int) -> int:
+        """The place of the last of these rising sequences, before that place, which is in no range; -1 if all are."""
+        for first, last in reversed(self.ranges):
+            if before and first <= sequences[before - 1] <= last:
+                before = bisect_left(sequences, first, hi=before)
+        return before - 1
 
     def with_range(self, first: int, last: int) -> Self:
         """The same with those from the first to the last.
