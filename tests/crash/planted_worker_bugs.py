@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from spark.graphs.checkpoint.derived import claims
-from spark.graphs.checkpoint.maintenance.finding import Finder
 
 
 def _lets_everybody_in() -> None:
@@ -44,9 +43,14 @@ def _expires_at_once() -> None:
     claims.Held.is_held = is_held  # type: ignore[method-assign]
 
 
-def _looks_rarely() -> None:
+def _waits_too_long() -> None:
     """The runs of a dead worker wait, although there is room."""
-    Finder._again = lambda finder, began, **how: began + 15  # type: ignore[method-assign]
+    is_held = claims.Held.is_held
+
+    def was_held(held: claims.Held, now: datetime) -> bool:
+        return is_held(held, now - timedelta(seconds=15))
+
+    claims.Held.is_held = was_held  # type: ignore[method-assign]
 
 
 BUGS: Final[dict[str, Callable[[], None]]] = {
@@ -55,5 +59,5 @@ BUGS: Final[dict[str, Callable[[], None]]] = {
     "does not renew": _does_not_renew,
     "never expires": _never_expires,
     "expires at once": _expires_at_once,
-    "looks rarely": _looks_rarely,
+    "waits too long": _waits_too_long,
 }
