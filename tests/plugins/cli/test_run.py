@@ -274,14 +274,26 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], told: str) -> N
     assert "Traceback" not in done.err
 
 
-def test_what_is_wrong_within_the_module_is_shown_as_it_is(workplace: Path) -> None:
-    (workplace / "graphs_of_mine.py").write_text("import a_module_that_is_not_there")
+@pytest.mark.parametrize(
+    ("source", "first", "error"),
+    [
+        ("import not_there", "line 1, in <module>", "ModuleNotFoundError: No module named 'not_there'"),
+        ("def graph(:", "line 1", "SyntaxError: invalid syntax"),
+        ("def graph():\n    return 1 / 0", "line 2, in graph", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_is_wrong_within_the_module_is_shown_from_there_on(
+    workplace: Path, source: str, first: str, error: str
+) -> None:
+    (workplace / "graphs_of_mine.py").write_text(source)
 
     done = spark("run", "graphs_of_mine:graph")
 
+    frames = [line for line in done.err.splitlines() if line.lstrip().startswith("File ")]
     assert done.code == 1
-    assert "ModuleNotFoundError: No module named 'a_module_that_is_not_there'" in done.err
-    assert 'graphs_of_mine.py", line 1' in done.err
+    assert error in done.err
+    assert len(frames) == 1
+    assert frames[0].endswith(f'graphs_of_mine.py", {first}')
 
 
 def test_resuming_without_a_store_says_what_is_missing() -> None:

@@ -48,6 +48,15 @@ def runs(tmp_path: Path) -> str:
     return url
 
 
+def test_a_choice_that_is_none_is_told_with_those_there_are(url: str) -> None:
+    done = spark("runs", "--sort", "size", "--url", url)
+
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == (
+        "Error: Invalid value for '--sort': 'size' is not one of 'need', 'age', 'due', 'id', 'step'."
+    )
+
+
 def test_those_runs_come_first_that_need_a_person(runs: str) -> None:
     done = spark("runs", "--url", runs)
 

@@ -21,6 +21,14 @@ _WIDTH_OF_NAMES: Final = 26
 class Command(TyperCommand):
     """A command whose help names its arguments as people write them: ``[GRAPH_ID]...``, and no types of Python."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what was typed; what pydantic says of it is told without the class of its error."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
     def invoke(self, ctx: Any) -> Any:
         """Call it, unless something is named by an empty text: ``--to "$ID"`` without an ``ID`` is not meant as no ``--to``."""
         for each in self.get_params(ctx):

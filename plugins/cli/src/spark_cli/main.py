@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
@@ -40,8 +39,10 @@ def _tried(words: list[str]) -> int:
     except OutputError as error:
         tell_lines(f"spark: {error}")
         _write_no_more()
-    except Exception:
-        tell_lines(traceback.format_exc())
+    except Exception as error:
+        from spark_cli.views.failures import traceback_of
+
+        tell_lines(traceback_of(error))
     return 1
 
 

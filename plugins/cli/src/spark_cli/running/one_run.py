@@ -83,7 +83,7 @@ class OneRun:
         except (SparkError, typer.Exit):  # what was named does not exist
             raise
         except Exception as error:
-            tell_lines(traceback_of(error))
+            tell_lines(traceback_of(error, with_note=False))  # what it says, the command says as well
             await self._tell_failure(since=began)
             for text in self._last_words():
                 tell(f"spark: {text}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from spark_cli.running.endings import waits_of
 from spark_cli.stores import opened_store
 from spark_cli.terminal.output import tell, tell_lines
 from spark_cli.terminal.showing import counted
+from spark_cli.views.failures import traceback_of
 
 if TYPE_CHECKING:
     from spark.graphs import Graph, Message
@@ -142,4 +142,4 @@ def _in_words(run: RunInfo, outcome: Message | str | None) -> str:
 
 def _tell_failure(graph_id: str, error: Exception) -> None:
     tell(f"spark: the run of graph {graph_id!r} failed:")
-    tell_lines("".join(traceback.format_exception(error)))
+    tell_lines(traceback_of(error))

@@ -5,10 +5,13 @@ Anybody may have written what is recorded, so whatever is not as expected is sho
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from traceback import TracebackException
 from typing import Any, Final
+
+import typer
 
 import spark.errors
 import spark_cli
@@ -17,21 +20,27 @@ from spark_cli.terminal.signs import MORE
 
 _FEW: Final = 5
 """So many frames of a stack are shown of one that is not shown in full."""
-_OURS: Final = tuple(str(Path(module.__file__ or "").parent) for module in (spark.errors, spark_cli))
-"""Where the library and this command are."""
+_OURS: Final = (
+    *(str(Path(module.__file__ or "").parent) for module in (spark.errors, spark_cli, typer, importlib)),
+    "<frozen importlib",
+)
+"""Where the library, this command, and what calls it or imports for it are."""
 _OWN_NOTE: Final = "spark-graphs: "
 
 
-def traceback_of(error: BaseException) -> str:
-    """What Python would show of an error that a node raised, from the code of the program on.
+def traceback_of(error: BaseException, *, with_note: bool = True) -> str:
+    """What Python would show of an error that the code of a program raised, from this code on.
 
-    Frames of the library before that say nothing, and neither does its note, in whose place the command says more.
+    Frames of the library before that say nothing.
+
+    :param with_note: with the library's note, which says in which node it was.
     """
     shown = TracebackException.from_exception(error)
     frames = list(shown.stack)
-    first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OURS)), 0)
+    none = len(frames) if isinstance(error, SyntaxError) else 0  # of code that could not be read no frame is there
+    first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OURS)), none)
     del shown.stack[:first]
-    if shown.__notes__ is not None:
+    if not with_note and shown.__notes__ is not None:
         shown.__notes__ = [note for note in shown.__notes__ if not note.startswith(_OWN_NOTE)]
     return "".join(shown.format())
 
