@@ -33,10 +33,27 @@ class Nothing(Node):
         return None
 
 
-@pytest.mark.parametrize("options", [{"actors": 0}, {"concurrency": True}, {"max_in_flight": 0}, {"code": "pickle"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"actors": 0},
+        {"concurrency": True},
+        {"max_in_flight": 0},
+        {"code": "pickle"},
+        {"num_cpus": -1},
+        {"memory": float("inf")},
+        {"idle_seconds": "a minute"},
+        {"resources": ["disk"]},
+    ],
+)
 def test_options_that_do_not_fit_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(GraphDefinitionError, match=f"{next(iter(options))}="):
         RayExecutor(**options)
+
+
+def test_an_amount_that_does_not_fit_is_named() -> None:
+    with pytest.raises(GraphDefinitionError, match=r"resources\['disk'\]=-1\): give a number of at least 0"):
+        RayExecutor(resources={"disk": -1})
 
 
 async def test_a_cluster_that_does_not_answer_is_an_error_at_once() -> None:

@@ -233,8 +233,12 @@ class TestPlans:
         ("make", "said"),
         [
             (lambda: RunPlan(target="my_app", url=None), "write 'module:function'"),
-            (lambda: RunPlan(target="a:b", url=None, max_running=0), "max_running=0: give a number of at least 1"),
+            (
+                lambda: RunPlan(target="a:b", url=None, max_running=0),
+                "max_running=0): give a whole number of at least 1",
+            ),
             (lambda: RunPlan(target="a:b", url=None, num_cpus=-1), "num_cpus=-1"),
+            (lambda: RunPlan(target="a:b", url=None, resources={"disk": True}), "resources['disk']=True"),
             (lambda: RunPlan.of("a:b", url=None, prefix="", options={"cpus": 1}), "There is no option 'cpus'"),
             (lambda: RunPlan(target="a:b", url=None, prefix="p-").check_id("one"), "does not begin with prefix='p-'"),
         ],

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final
 
 from spark.errors import ExecutorError, GraphDefinitionError
 from spark.graphs.executors import Executor, StepChannel, StepHandle, StepInput
+from spark_executor_ray.checks import check_amount, check_count, check_resources
 from spark_executor_ray.executor.connection import Connection, connect, cpus, disconnect
 from spark_executor_ray.executor.inbox import Inbox
 from spark_executor_ray.executor.pool import ActorPool
@@ -68,7 +69,13 @@ class RayExecutor(Executor):
         idle_seconds: float = 60.0,
         init: Mapping[str, Any] | None = None,
     ) -> None:
-        _check_counts(max_in_flight=max_in_flight, actors=actors, concurrency=concurrency)
+        for name, count in _given(max_in_flight=max_in_flight, actors=actors, concurrency=concurrency).items():
+            check_count("RayExecutor", name, count)
+        amounts = _given(num_cpus=num_cpus, num_gpus=num_gpus, memory=memory, idle_seconds=idle_seconds)
+        for name, amount in amounts.items():
+            check_amount("RayExecutor", name, amount)
+        if resources is not None:
+            check_resources("RayExecutor", resources)
         if code not in _CODE:
             raise GraphDefinitionError(f"RayExecutor(code={code!r}): give one of {', '.join(map(repr, _CODE))}.")
         self._address = address
@@ -238,12 +245,6 @@ def _refused(step: StepInput, error: Exception) -> ExecutorError:
         f"Ray did not take node {step.key!r} (attempt {step.attempt}): {type(error).__name__}: {error} "
         "Check the options of RayExecutor, and whether Ray is still running."
     )
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
-            raise GraphDefinitionError(f"RayExecutor({name}={count!r}): give a whole number of at least 1.")
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Self, TypedDict
 
 from spark.errors import GraphDefinitionError, RunError
 from spark.hooks import redact
+from spark_executor_ray.checks import check_amount, check_count, check_resources
 
 
 class RunOptions(TypedDict, total=False):
@@ -60,12 +61,13 @@ class RunPlan:
             raise GraphDefinitionError(
                 f"{self.target!r} names no function; write 'module:function', for instance 'my_app:build_graph'."
             )
-        _check("max_running", self.max_running, least=1, kinds=(int,))
-        _check("max_restarts", self.max_restarts, least=-1, kinds=(int,))
+        check_count("ray_runs", "max_running", self.max_running)
+        check_count("ray_runs", "max_restarts", self.max_restarts, least=-1)
         for name in ("num_cpus", "num_gpus"):
-            _check(name, getattr(self, name), least=0)
+            check_amount("ray_runs", name, getattr(self, name))
+        check_resources("ray_runs", self.resources)
         for name in ("claim_ttl", "poll"):
-            _check(name, getattr(self, name), least=0.01)
+            check_amount("ray_runs", name, getattr(self, name), least=0.01)
 
     @classmethod
     def of(cls, target: str, *, url: str | None, prefix: str, options: Mapping[str, Any]) -> Self:
@@ -112,13 +114,3 @@ class RunPlan:
 def store_name(url: str | None) -> str:
     """Tells stores apart, and says nothing of their URLs."""
     return hashlib.sha256((url or "settings").encode()).hexdigest()[:16]
-
-
-def _check(name: str, value: Any, *, least: float, kinds: tuple[type, ...] = (int, float)) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not isinstance(value, kinds)
-        or not least <= value < float("inf")
-    ):
-        raise GraphDefinitionError(f"{name}={value!r}: give a number of at least {least:g}.")
