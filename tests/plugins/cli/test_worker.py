@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from tests.plugins.support.command_line import spark
 
 BEFORE = datetime.now(UTC) - timedelta(hours=1)
 MODULE = """
+import os
 from pathlib import Path
 from spark.graphs import Graph, node
 
@@ -34,6 +36,8 @@ async def work(context):
         await context.sleep(60)
     if kind == "asks":
         await context.interrupt("?")
+    if kind == "ends":
+        os._exit(9)
     if kind == "fails" and not Path("mended").exists():
         raise ConnectionError("the service is down")
     print("done", context.graph_id)
@@ -220,6 +224,19 @@ def test_a_worker_tells_of_runs_that_fail_and_goes_on() -> None:
     assert "ConnectionError: the service is down" in done.err
     assert "taken up" not in done.err
     assert statuses(url) == {"fails-1": "failed", "new-1": "completed"}
+
+
+def test_a_run_that_ends_its_worker_fails_before_it_ends_one_more() -> None:
+    url = "sqlite:///runs.db"
+    spark("submit", "due_module:build", "ends-1", "--url", url)
+    work = ["worker", "due_module:build", "--url", url, "--idle-exit", "0", "--max-restarts", "0"]
+    ended = subprocess.run([sys.executable, "-m", "spark_cli", *work], capture_output=True, timeout=200, check=False)
+    done = spark(*work)
+
+    assert (ended.returncode, done.code or 0) == (9, 0)
+    assert "RunError: Graph 'ends-1' is not restarted any more: the process that ran it ended" in done.err
+    assert statuses(url) == {"ends-1": "failed"}
+    assert "is not restarted any more" in spark("show", "ends-1", "--url", url).out
 
 
 def test_inputs_that_differ_from_those_of_a_submitted_run_are_refused() -> None:

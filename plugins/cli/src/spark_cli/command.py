@@ -12,7 +12,7 @@ from typer.main import get_command
 
 _OPTIONS: Final = "Options"
 _TYPES: Final = ((r"<(int|float)( range)?>", "NUMBER"), (r"<str>", "TEXT"), (r"<(path|file|directory)>", "PATH"))
-_LIMITS: Final = r"(?<=\[)[\d.]*<?=?x[<>]=?[\d.]+(?=\])|; [\d.]*<?=?x[<>]=?[\d.]+(?=\])"
+_LIMITS: Final = r"(?<=\[)[\d.]*<?=?x[<>]=?-?[\d.]+(?=\])|; [\d.]*<?=?x[<>]=?-?[\d.]+(?=\])"
 _MAY_BE_EMPTY: Final = (None, "TEXT")
 """What is named by these is for people."""
 _WIDTH_OF_NAMES: Final = 26

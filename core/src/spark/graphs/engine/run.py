@@ -96,6 +96,8 @@ class GraphRun:
         breath = self._breath
         if self.is_stopping:
             return None
+        if lease is not None and (error := lease.check_restarts()) is not None:
+            return Stop(Cause.FAILURE, error)
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
             if lease is not None and clock() >= lease.valid_until:

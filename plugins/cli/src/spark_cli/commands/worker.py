@@ -65,6 +65,15 @@ def worker(
             help="Others take over the runs of a dead worker after twice this time.",
         ),
     ] = 30.0,
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            "--max-restarts",
+            min=-1,
+            metavar="COUNT",
+            help="A run fails after so many restarts in a row that ended its worker before a checkpoint; -1 for no limit.",
+        ),
+    ] = 10,
     grace: Annotated[
         float,
         typer.Option(
@@ -104,7 +113,7 @@ def worker(
     """
     if once and idle_exit is not None:
         refuse("--once ends after one poll; leave out --idle-exit.")
-    claim = {"owner": owner or None, "ttl": ttl}
+    claim = {"owner": owner or None, "ttl": ttl, "max_restarts": max_restarts if max_restarts >= 0 else None}
     work, stopping = _prepared(
         target, url, concurrency=concurrency, prefix=prefix, claim=claim, grace=grace, option="spark worker"
     )

@@ -15,6 +15,7 @@ import typer
 
 import spark.errors
 import spark_cli
+from spark.errors import SparkError
 from spark_cli.terminal.output import shortened
 from spark_cli.terminal.signs import MORE
 
@@ -31,15 +32,17 @@ _OWN_NOTE: Final = "spark-graphs: "
 def traceback_of(error: BaseException, *, with_note: bool = True) -> str:
     """What Python would show of an error that the code of a program raised, from this code on.
 
-    Frames of the library before that say nothing.
+    Frames of the library before that say nothing, and an error of its own needs none.
 
     :param with_note: with the library's note, which says in which node it was.
     """
     shown = TracebackException.from_exception(error)
     frames = list(shown.stack)
-    none = len(frames) if isinstance(error, SyntaxError) else 0  # of code that could not be read no frame is there
+    none = len(frames) if isinstance(error, SyntaxError | SparkError) else 0  # code that can't be read has no frame
     first = next((at for at, frame in enumerate(frames) if not frame.filename.startswith(_OURS)), none)
     del shown.stack[:first]
+    if not shown.stack:
+        shown.stack = None  # type: ignore[assignment]  # so that there is no headline
     if not with_note and shown.__notes__ is not None:
         shown.__notes__ = [note for note in shown.__notes__ if not note.startswith(_OWN_NOTE)]
     return "".join(shown.format())

@@ -51,7 +51,8 @@ async def execute(plan: RunPlan, graph_id: str) -> Ended:
             # so that they are resumed; `end` alone writes that a run was cancelled.
             graph = await built(build, graph_id, store=store, target=plan.target, trigger_on_cancel=False)
             try:
-                message = await _run(graph, Claim(ttl=plan.claim_ttl))
+                most = plan.max_restarts if plan.max_restarts >= 0 else None
+                message = await _run(graph, Claim(ttl=plan.claim_ttl, max_restarts=most))
                 return Ended(message.status)
             except (ClaimedError, CheckpointConflictError) as error:
                 return Ended("elsewhere", str(error))
@@ -91,8 +92,9 @@ async def end(plan: RunPlan, graph_id: str, how: Ending) -> Ended:
     build = find_builder(plan.target)
     async with opened_store(plan.url) as store:
         graph = await built(build, graph_id, store=store, target=plan.target, trigger_on_cancel=True)
+        claim = Claim(ttl=plan.claim_ttl, max_restarts=None)
         async with graph.watch(only=("run_started", "run_resumed"), overflow="block") as beginning:
-            run = asyncio.create_task(graph.run(resume=True, wait=False, claim=Claim(ttl=plan.claim_ttl)))
+            run = asyncio.create_task(graph.run(resume=True, wait=False, claim=claim))
             await asyncio.sleep(0)
             graph.drain(f"{how} on Ray", grace=0)  # in any case no step begins
             if how == "cancelled":

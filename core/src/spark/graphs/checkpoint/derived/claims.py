@@ -17,8 +17,15 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final, Self
 
-from spark.errors import CheckpointDamagedError, ClaimedError, GraphDefinitionError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint.calls import ATTEMPTS, never_free
+from spark.errors import (
+    CheckpointDamagedError,
+    ClaimedError,
+    GraphDefinitionError,
+    RunError,
+    SequenceTakenError,
+    SparkError,
+)
+from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
 from spark.graphs.checkpoint.derived.history import Added, DerivedHistory
 from spark.graphs.checkpoint.derived.processes import is_gone, this_system
 from spark.graphs.checkpoint.ids import CLAIM
@@ -51,6 +58,10 @@ class Claim:
     """Seconds. The claim is renewed three times in this time. An owner that could not renew it for this long stops. Others
     may take it over after twice this time, so their clocks may differ by this much; or at once, if they are on the same
     machine and see that the process has ended."""
+    max_restarts: int | None = 10
+    """How often in a row a run is restarted after its process has ended, or lost the claim, without saving a checkpoint. After
+    that it fails with ``RunError`` before its next step, so that it ends no more workers; whoever resumes it then counts anew.
+    None restarts it without end."""
 
     def __post_init__(self) -> None:
         owner, ttl = self.owner, self.ttl
@@ -62,6 +73,9 @@ class Claim:
             )
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl < 1e9:
             raise GraphDefinitionError(f"Claim(ttl={ttl!r}): give a positive number of seconds.")
+        most = self.max_restarts
+        if most is not None and (isinstance(most, bool) or not isinstance(most, int) or most < 0):
+            raise GraphDefinitionError(f"Claim(max_restarts={most!r}): give a whole number of at least 0, or None.")
 
     @classmethod
     def of(cls, given: Any) -> Self:
@@ -95,6 +109,10 @@ class Held:
     since: datetime
     expires: datetime
     """When others may take it over, unless it is renewed until then."""
+    restarts: int
+    """How many owners before this one ended in a row without having saved anything."""
+    saved: int
+    """The sequence of the latest checkpoint when it was taken; or of the one that its owner makes to keep out the one before."""
 
     @classmethod
     def of(cls, facts: Mapping[str, Scalar], renewed: datetime) -> Self | None:
@@ -107,7 +125,9 @@ class Held:
         except ValueError:
             return None
         gone = is_gone(facts.get("system"), facts.get("pid"))
-        return cls(owner, str(facts.get("claim")), str(process), gone, begun, renewed + timedelta(seconds=2 * ttl))
+        expires = renewed + timedelta(seconds=2 * ttl)
+        restarts, saved = (n if isinstance(n := facts.get(name), int) else 0 for name in ("restarts", "saved"))
+        return cls(owner, str(facts.get("claim")), str(process), gone, begun, expires, restarts, saved)
 
     def lets(self, owner: str, *, now: datetime) -> bool:
         """Whether this owner may take it: nobody holds it any more, or the owner itself does, of an earlier process."""
@@ -170,6 +190,7 @@ class Lease:
         """Nobody else takes the claim before this time of the monotonic clock."""
         self.took_over: bool = False
         """It was another owner's, who may still be there and not know."""
+        self._restarts = 0
 
     async def take(self) -> None:
         """Take the claim, and keep it from now on.
@@ -187,6 +208,8 @@ class Lease:
             if before is not None and not before.lets(owner, now=self._clock.utc_now()):
                 raise before.refused(self._history.graph_id)
             self.took_over = before is not None and not before.is_gone
+            if before is not None:
+                await self._count_restarts(before)
             try:
                 await self._put(next_sequence)
                 await self._history.delete(range(next_sequence))
@@ -198,6 +221,27 @@ class Lease:
             self._beating = asyncio.create_task(self._beat(), name=f"{self._history.graph_id}: claim")
             return
         raise never_free(self._history.backend, self._history.id)
+
+    async def _count_restarts(self, before: Held) -> None:
+        """Its owner is gone and has not released it: note whether the run has come on since this one took it."""
+        history = self._history
+        with wrapped(history.backend, "looking at the run of graph ", history.graph_id):
+            latest = (await history.backend.latest_headers([history.graph_id])).headers.get(history.graph_id)
+        saved = latest.sequence if latest is not None else -1
+        self._restarts = before.restarts + 1 if saved <= before.saved else 1
+        self._facts |= {"restarts": self._restarts, "saved": saved + self.took_over}
+
+    def check_restarts(self) -> RunError | None:
+        """What the run fails with before it takes a step, if it was restarted too often without coming on."""
+        most = self._claim.max_restarts
+        if most is None or self._restarts <= most:
+            return None
+        who = f"the last {self._restarts} processes that ran it" if self._restarts > 1 else "the process that ran it"
+        return RunError(
+            f"Graph {self._history.graph_id!r} is not restarted any more: {who} ended, or lost the claim, before a checkpoint was "
+            "saved. Their logs may say why. A node that ends its process can run in one of its own: executor='process'. "
+            "Resume the run to try again; the count starts anew. Claim(max_restarts=…) sets the limit."
+        )
 
     async def renew(self) -> SparkError | None:
         """Say that the owner is still there. Returns what ends the claim, if it can't be renewed."""

@@ -16,7 +16,7 @@ from spark.graphs.checkpoint.derived.claims import Held
 from spark.graphs.checkpoint.derived.history import DerivedHistory
 from spark.graphs.checkpoint.ids import CLAIM, derived_beginnings, derived_id
 from spark.graphs.checkpoint.maintenance.due import RECOVERED, due_runs
-from spark.graphs.checkpoint.maintenance.runs import RunInfo, pages_of_runs, run_of, with_owners
+from spark.graphs.checkpoint.maintenance.runs import RunInfo, pages_of_runs, run_of, with_claim, with_owners
 from spark.graphs.checkpoint.records.record import RecordHeader
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock
@@ -213,7 +213,7 @@ class Finder:
             return []
         with wrapped(self._backend, "looking for runs to resume"):
             latest = (await self._backend.latest_headers([*free])).headers
-            runs = [await self._run_of(header) for header in latest.values()]
+            runs = [with_claim(await self._run_of(each), free[each.graph_id], now=now) for each in latest.values()]
         await self._remove_left_over(free, {run.graph_id: run for run in runs}, now)
         return await self._due(runs, now)
 

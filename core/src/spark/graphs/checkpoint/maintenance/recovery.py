@@ -21,6 +21,8 @@ Outcome = TypeVar("Outcome", covariant=True)
 
 _FRESH: Final = 0.1
 """Seconds for which what was read of a run is taken for true. After that, another worker may have taken it up, or finished it."""
+_SUSPECT: Final = 2
+"""After so many restarts, a process resumes only one such run at a time."""
 
 
 class Resumable(Protocol[Outcome]):
@@ -48,6 +50,11 @@ class Recovery(Generic[Outcome]):
     """The error, of the run or of building its graph."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Why a run was skipped."""
+
+
+def is_suspect(run: RunInfo) -> bool:
+    """Whether a run may be what ends its processes, because it ended several in a row, alone or together with others."""
+    return run.restarts >= _SUSPECT
 
 
 class LeftAlone(Exception):
@@ -160,11 +167,14 @@ async def resume_due(
                 recovery.failed[run.graph_id] = error
 
     watching = asyncio.create_task(resumer.drain_when_stopped(), name="spark-graphs: resuming until stopped")
-    waiting = iter(due)
+    suspects = [run for run in due if is_suspect(run)]
+    others = [run for run in due if not is_suspect(run)]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(resumer.limit, len(due))):
-                group.create_task(resume_next(waiting), name="spark-graphs: resuming runs")
+        for some, at_once in ((others, resumer.limit), (suspects, 1)):  # these take no others down with them
+            waiting = iter(some)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(at_once, len(some))):
+                    group.create_task(resume_next(waiting), name="spark-graphs: resuming runs")
     finally:
         watching.cancel()
     return recovery

@@ -61,6 +61,8 @@ class RunInfo:
     """Where steps wait for messages, answers for instance: the sequence of the last one in the inbox that the run has seen."""
     owner: str | None = None
     """Who has claimed an unfinished run, if the claim has not expired."""
+    restarts: int = 0
+    """How often in a row an unfinished run was restarted after its process had ended without saving a checkpoint."""
 
 
 def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
@@ -140,9 +142,16 @@ async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, no
     claims = {derived_id(CLAIM, run.graph_id): run.graph_id for run in runs if run.status not in _SETTLED}
     with wrapped(backend, "reading who runs graphs"):
         headers = (await backend.latest_headers([*claims])).headers if claims else {}
-    held = {claims[id]: Held.of(header.metadata, header.timestamp) for id, header in headers.items()}
-    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and claim.is_held(now)}
-    return [replace(run, owner=owners[run.graph_id]) if run.graph_id in owners else run for run in runs]
+    claimed = {claims[id]: header for id, header in headers.items()}
+    return [with_claim(run, claimed.get(run.graph_id), now=now) for run in runs]
+
+
+def with_claim(run: RunInfo, claim: RecordHeader | None, *, now: datetime) -> RunInfo:
+    """The same with what the latest record of its claim says."""
+    held = Held.of(claim.metadata, claim.timestamp) if claim is not None else None
+    if held is None:
+        return run
+    return replace(run, owner=held.owner if held.is_held(now) else None, restarts=held.restarts)
 
 
 async def with_news(backend: CheckpointBackend, runs: Sequence[RunInfo]) -> set[str]:

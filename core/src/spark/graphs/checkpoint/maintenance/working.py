@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
 from spark.errors import BackendError, GraphDefinitionError
 from spark.graphs.checkpoint.maintenance.finding import Finder
-from spark.graphs.checkpoint.maintenance.recovery import LeftAlone, Resumer
+from spark.graphs.checkpoint.maintenance.recovery import LeftAlone, Resumer, is_suspect
 from spark.graphs.checkpoint.maintenance.runs import RunInfo
 from spark.graphs.clock import Clock
 
@@ -60,6 +60,10 @@ class Working(Generic[Outcome]):
         self._busy_at = clock.monotonic()
         """When there was something to do for the last time."""
         self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._suspect: str | None = None
+        """The graph id of the one run under way that may end this process."""
+        self._held_back = set[str]()
+        """Graph ids of others like it, which wait for their turns."""
         self._paused: dict[str, float] = {}
         """Graph ids that are left alone for now, and until when."""
 
@@ -89,17 +93,31 @@ class Working(Generic[Outcome]):
                 self._look_at = self._clock.monotonic() + self._every
         while self._ready and len(self._under_way) < limit:
             run = self._ready.popleft()
+            if is_suspect(run):
+                self._suspect = run.graph_id
             name = f"spark-graphs: resuming {run.graph_id}"
             self._under_way[run.graph_id] = group.create_task(self._resume(run, self._read_at), name=name)
 
     async def _look(self) -> None:
         began = self._looked_at = self._clock.monotonic()
         self._paused = {graph_id: until for graph_id, until in self._paused.items() if until > began}
-        besides = {*self._under_way, *self._paused}
+        if self._suspect is None:
+            self._held_back.clear()
+        besides = {*self._under_way, *self._paused, *self._held_back}
         found = await self._finder.look(wanted=self._resumer.limit * _AHEAD, besides=besides)
         self._read_at = self._clock.monotonic()
-        self._ready = deque(found)
+        self._ready = deque(self._without_more_suspects(found))
         self._look_at = 0.0 if found else self._finder.dead_at
+
+    def _without_more_suspects(self, found: Sequence[RunInfo]) -> Iterator[RunInfo]:
+        """At most one that may end this process is under way, so that it takes no other one down with it again and again."""
+        has_room = self._suspect is None
+        for run in found:
+            if is_suspect(run) and not has_room:
+                self._held_back.add(run.graph_id)
+                continue
+            has_room = has_room and not is_suspect(run)
+            yield run
 
     async def _resume(self, run: RunInfo, read_at: float) -> None:
         pause = self._every
@@ -114,6 +132,8 @@ class Working(Generic[Outcome]):
             self._tell(run, error)
         finally:
             del self._under_way[run.graph_id]
+            if self._suspect == run.graph_id:
+                self._suspect, self._look_at = None, 0.0
             self._busy_at = now = self._clock.monotonic()
             self._paused[run.graph_id] = now + pause
 
