@@ -107,6 +107,17 @@ def searchable(execution_metadata: Mapping[str, Any]) -> dict[str, Scalar]:
     return {key: value for key, value in merged.items() if _is_searchable(key, value)}
 
 
+def are_searchable(metadata: Mapping[str, Any]) -> bool:
+    """Whether all of this, which comes from a store, is what ``searchable`` would leave."""
+    for key, value in metadata.items():
+        if type(value) is str and type(key) is str:  # most are
+            if len(value) > _LONGEST or len(key) > _LONGEST:
+                return False
+        elif not _is_searchable(key, value):
+            return False
+    return True
+
+
 def written(value: Scalar) -> str:
     """A scalar as JSON, which tells 1, 1.0 and true apart: what values are compared by, here and in databases."""
     if isinstance(value, str):

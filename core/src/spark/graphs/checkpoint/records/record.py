@@ -16,7 +16,7 @@ from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
-from spark.graphs.checkpoint.records.query import searchable, written_all
+from spark.graphs.checkpoint.records.query import are_searchable, written_all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -219,6 +219,7 @@ _DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (),
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
+_LOWEST: Final = {"sequence": 1, "parent": 0, "size": 0, "raw_size": 0}
 
 
 @lru_cache(maxsize=64)
@@ -251,9 +252,9 @@ def _parse_object(data: bytes) -> dict[str, Any]:
 
 
 def _check_values(fields: dict[str, Any]) -> None:
-    for name in ("sequence", "parent", "size", "raw_size"):
-        lowest = 1 if name == "sequence" else 0
-        if fields[name] is not None and not lowest <= fields[name] <= _LARGEST:
+    for name, lowest in _LOWEST.items():
+        number = fields[name]
+        if number is not None and not lowest <= number <= _LARGEST:
             raise _damaged(f"its {name} is out of range")
     try:
         check_checkpoint_id(fields["checkpoint_id"])
@@ -264,7 +265,7 @@ def _check_values(fields: dict[str, Any]) -> None:
         raise _damaged("its timestamp has no time zone, or can't be expressed in UTC")
     if not {str}.issuperset(map(type, fields["codecs"])):
         raise _damaged("its codecs are not names")
-    if searchable(fields["metadata"]) != fields["metadata"]:
+    if not are_searchable(fields["metadata"]):
         raise _damaged("its metadata is not valid")
 
 
@@ -281,6 +282,8 @@ def _parse_utc(text: str) -> datetime:
 
 
 def _has_a_place_in_utc(timestamp: datetime) -> bool:
+    if timestamp.tzinfo is UTC:
+        return True
     try:
         return timestamp.utcoffset() is not None and bool(_utc_text(timestamp))
     except OverflowError:
