@@ -26,7 +26,7 @@ class RunOptions(TypedDict, total=False):
     runtime_env: Mapping[str, Any]
     """Ray's runtime environment for everything that knows your code: ``working_dir``, ``pip``, ``env_vars`` and so on."""
     max_restarts: int
-    """How often in a row a run is restarted without a new checkpoint, after its process or machine has died (10); -1 for no limit."""
+    """How often in a row a run whose process or machine died is restarted without a new checkpoint (10); -1 for no limit."""
     claim_ttl: float
     """Seconds for which a run is claimed at a time (30). A run whose machine died is taken over after at most twice as many."""
     poll: float

@@ -238,8 +238,8 @@ class Lease:
             return None
         who = f"the last {self._restarts} processes that ran it" if self._restarts > 1 else "the process that ran it"
         return RunError(
-            f"Graph {self._history.graph_id!r} is not restarted any more: {who} ended, or lost the claim, before a checkpoint was "
-            "saved. Their logs may say why. A node that ends its process can run in one of its own: executor='process'. "
+            f"Graph {self._history.graph_id!r} is not restarted any more: {who} ended, or lost the claim, before a checkpoint "
+            "was saved. Their logs may say why. A node that ends its process can run in one of its own: executor='process'. "
             "Resume the run to try again; the count starts anew. Claim(max_restarts=…) sets the limit."
         )
 
