@@ -40,6 +40,17 @@ def planted(modules: Sequence[str], bug: Bug | None = None) -> SimpleNamespace:
     return names
 
 
+def source_with(bug: Bug) -> str:
+    """The source of its module with the bug.
+
+    :raises AssertionError: what is to be changed does not stand there, or not once.
+    """
+    spec = importlib.util.find_spec(bug.module)
+    assert spec is not None
+    assert spec.origin is not None
+    return _with_bug(Path(spec.origin).read_text(), bug)
+
+
 def plant(bug: Bug) -> None:
     """Have this whole process import the module with the bug, which it must not have imported yet."""
     assert bug.module not in sys.modules, f"{bug.module} was imported before {bug.name} was planted"

@@ -9,7 +9,6 @@ from tests.support.planting import Bug
 _FRONTIER: Final = "spark.graphs.state.frontier"
 _PENDING: Final = "spark.graphs.state.pending"
 _POSITION: Final = "spark.graphs.engine.position"
-_RUN: Final = "spark.graphs.engine.run"
 _INBOX: Final = "spark.graphs.engine.waiting.inbox"
 _ENDING: Final = "spark.graphs.engine.ending"
 _CALLS: Final = "spark.graphs.definition.calls"
@@ -60,7 +59,7 @@ BUGS: Final = (
     ),
     Bug(
         "a call is recorded after it has returned",
-        _RUN,
+        _POSITION,
         "        if self._position.record(token, key, entry):\n            await self._run.persist()",
         "        self._position.record(token, key, entry)",
     ),
@@ -129,7 +128,7 @@ BUGS: Final = (
     ),
     Bug(
         "what is committed on the way is not durable",
-        _RUN,
+        _POSITION,
         "        if self._position.commit_part(token, graph_writes, node_writes):\n            await self._run.persist()",
         "        self._position.commit_part(token, graph_writes, node_writes)",
     ),
@@ -143,7 +142,7 @@ BUGS: Final = (
     Bug(
         "a step whose error is handled is not counted",
         _POSITION,
-        '"inputs": step.token.inputs}, handlers)\n        self._go_on_after(step)',
+        '"inputs": step.token.inputs}, handlers)\n        self._continue_after(step)',
         '"inputs": step.token.inputs}, handlers)',
     ),
     Bug(

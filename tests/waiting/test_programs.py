@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from tests.support.planting import Bug, source_with
 from tests.support.variants import first_of
 from tests.waiting.cases import Case, complaints_of_real
+from tests.waiting.planted_bugs import BUGS
 
 PROGRAMS = 100
 
@@ -25,6 +27,12 @@ async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processe
 @pytest.mark.parametrize("seed", [13, 22])
 def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
     assert not complaints_of_real(seed)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_bug_can_be_planted(bug: Bug) -> None:
+    """Whoever changes a line that one of them changes finds out at once, and not when all of them are planted."""
+    compile(source_with(bug), bug.module, "exec")
 
 
 @pytest.mark.parametrize(
