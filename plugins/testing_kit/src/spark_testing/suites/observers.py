@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextvars import copy_context
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -30,6 +31,8 @@ ARGUMENTS: Final = {
     "around": ("activity",),
 }
 """The methods of an observer, and what each is called with."""
+_TRIES: Final = 3
+"""Calls of one method, before it is said to take too long."""
 
 
 class Count(Node):
@@ -148,9 +151,13 @@ class ObserverConformance(Conformance):
     @pytest.mark.asyncio
     async def test_takes_no_longer_than_a_run_would_wait(self, observer: CheckpointHandler) -> None:
         for name in _written(observer):
-            began = time.monotonic()
-            await _call(observer, name, *_examples(name))
-            took = time.monotonic() - began
+            took = inf
+            for _ in range(_TRIES):  # the machine may have held one of them up
+                began = time.monotonic()
+                await _call(observer, name, *_examples(name))
+                took = min(took, time.monotonic() - began)
+                if took < self.seconds:
+                    break
             assert took < self.seconds, (
                 f"{name} took {took:.1f} s, and the suite's `seconds` says {self.seconds:g}. The run waits meanwhile: hand long "
                 "work to a thread of your own, or give up sooner."

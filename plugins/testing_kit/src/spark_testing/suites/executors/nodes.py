@@ -172,12 +172,8 @@ class Conflicts(Node):
     async def process(self, context: NodeContext) -> Any:
         await context.graph_state.get("kept")
         note(context.inputs["file"], f"{context.node} looks")
-        await until_noted(context, "last looks" if context.node == "first" else "first ends")
+        await until_noted(context, "last looks" if context.node == "first" else "first is committed")
         await context.graph_state.set("kept", context.node)
-        if context.node == "first":
-            note(context.inputs["file"], "first ends")
-        else:
-            await asyncio.sleep(MEANWHILE)  # until that is committed
 
 
 class HardToMakeError(Exception):
@@ -276,20 +272,21 @@ class Sleeps(Node):
 
 
 class Held(Node):
-    """Ends when somebody has written down that it may."""
+    """Ends when somebody has written down that it may, with what it was given."""
 
     async def process(self, context: NodeContext) -> Any:
         note(context.inputs["file"], f"{context.node} begins")
         await until_noted(context, "go on")
+        return context.inputs
 
 
 class Beats(Node):
-    """Takes a while, and gives signs of life."""
+    """Gives signs of life, not so close together that a worker keeps some of them to itself."""
 
     async def process(self, context: NodeContext) -> Any:
-        for _ in range(24):
-            await asyncio.sleep(0.05)
+        for _ in range(4):
             context.heartbeat()
+            await asyncio.sleep(MEANWHILE)
         return "alive"
 
 
@@ -311,6 +308,7 @@ class EndsLate(Node):
     async def process(self, context: NodeContext) -> Any:
         await context.graph_state.append("done", context.attempt)
         if context.attempt == 1:
+            context.heartbeat()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:

@@ -6,6 +6,7 @@ import pytest
 
 from spark.errors import StateConflictError
 from spark.graphs import Graph, JoinNode
+from spark.graphs.events import StepCommitted
 from spark.graphs.executors import Executor
 from spark_testing.suites.executors import nodes
 from spark_testing.suites.executors.given import GivenExecutor, at_once, lines, run
@@ -73,8 +74,15 @@ class Outcomes(GivenExecutor):
         start = nodes.Echo()
         start >> [nodes.Conflicts(name="first"), nodes.Conflicts(name="last")]
 
+        events = Graph(start, state={"kept": 1}, executor=executor).stream({"file": file}, only=[StepCommitted])
+
+        async def note_commits() -> None:
+            async for event in events:
+                assert isinstance(event, StepCommitted)
+                nodes.note(file, f"{event.node} is committed")
+
         with pytest.raises(StateConflictError, match="Node 'last' read graph_state"):
-            await Graph(start, state={"kept": 1}, executor=executor).run({"file": file})
+            await note_commits()
 
     async def test_each_step_is_executed_once(self, executor: Executor, file: str) -> None:
         start = nodes.Split()
