@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.support.variants import first_of
 
 EXAMPLES = ROOT / "examples"
 ON_RAY = {"RAY_ADDRESS": "local", **QUIET}
+SQLITE = "sqlite:///{directory}/checkpoints.db"
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
@@ -47,11 +49,9 @@ def sources(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("store", first_of(["sqlite:///{directory}/checkpoints.db", ""]), ids=["sqlite", "file"])
-def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
-    sources: Path, tmp_path: Path, store: str
-) -> None:
-    done = demo("--kills", "2", "--store", store.format(directory=tmp_path), folder=sources)
+@pytest.mark.parametrize("store", first_of([SQLITE, ""]), ids=["sqlite", "file"])
+def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(sources: Path, store: str) -> None:
+    done = demo("--kills", "2", "--store", store, folder=sources)
 
     check_told(done)
 
@@ -65,10 +65,8 @@ def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
         pytest.param("ray", marks=[pytest.mark.ray, pytest.mark.timeout(300)]),
     ],
 )
-def test_one_line_says_where_it_runs_and_the_result_is_the_same(sources: Path, tmp_path: Path, executor: str) -> None:
-    store = f"sqlite:///{tmp_path}/checkpoints.db"
-
-    done = demo("--kills", "2", "--seed", "3", "--store", store, folder=sources, executor=executor)
+def test_one_line_says_where_it_runs_and_the_result_is_the_same(sources: Path, executor: str) -> None:
+    done = demo("--kills", "2", "--seed", "3", "--store", SQLITE, folder=sources, executor=executor)
 
     check_told(done, may_warn=executor == "ray")
 
@@ -90,6 +88,24 @@ def check_told(done: subprocess.CompletedProcess[str], *, may_warn: bool = False
     claimed = re.fullmatch(r"The results are equal, after (\d+) kills?\.", last)
     assert claimed, last
     assert int(claimed[1]) == done.stdout.count("  killed\n") >= 1
+
+
+def test_what_is_done_before_a_kill_begins_again_and_is_killed_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the machine was busy with something else during the undisturbed run, and is not any more."""
+    script = runpy.run_path(str(EXAMPLES / "survive_kills.py"))
+    stores = list[str]()
+
+    def run_once(example: list[str], store: str, *, kill_after: float | None) -> tuple[dict[str, object] | None, float]:
+        stores.append(store)
+        is_done = kill_after is None or kill_after > 1
+        return ({"of": "all"} if is_done else None), 7.0
+
+    monkeypatch.setitem(script["main"].__globals__, "run_once", run_once)
+    monkeypatch.setattr(sys, "argv", ["survive_kills.py", "--kills", "1", "--store", SQLITE])
+
+    assert script["main"]() == 0
+    assert stores[-1] == stores[-2], "it went on where it was killed"
+    assert len({*stores}) == len(stores) - 1 > 2
 
 
 @pytest.mark.thorough

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from spark.graphs.checkpoint import CheckpointManager, open_backend
-from tests.integration.test_demo import check_told
+from tests.integration.test_demo import SQLITE, check_told
 from tests.spec.page import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -40,8 +40,8 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 @pytest.mark.thorough
-def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_not(tmp_path: Path) -> None:
-    options = ("--kills", "2", "--seed", "5", "--store", f"sqlite:///{tmp_path}/store.db")
+def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_not() -> None:
+    options = ("--kills", "2", "--seed", "5", "--store", SQLITE)
 
     done = killed(*options, "conversation.py", "--messages", f"{MESSAGES}")
 
@@ -75,7 +75,7 @@ def test_a_map_over_files_that_is_killed_ends_as_one_that_is_not_and_reports_wha
     (folder / "gone").symlink_to(folder / "nowhere")
 
     done = killed(
-        "--kills", "2", "--seed", "7", "--store", f"file://{tmp_path}/store", "map_files.py", "--folder", f"{folder}"
+        "--kills", "2", "--seed", "7", "--store", "file://{directory}", "map_files.py", "--folder", f"{folder}"
     )
 
     check_told(done)
