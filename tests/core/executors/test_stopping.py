@@ -13,7 +13,9 @@ import pytest
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark.graphs.executors import StepChannel, StepHandle, StepInput
+from spark_testing.clock import FakeClock
 from spark_testing.suites.executors import nodes
+from spark_testing.suites.executors.stopping import Aging
 from tests.support.pickled_executor import PickledExecutor, PickledStep
 
 
@@ -47,6 +49,7 @@ class CommitsLate(Node):
     async def process(self, context: NodeContext) -> Any:
         if context.attempt > 1:
             return "in time"
+        context.heartbeat()
         try:
             await asyncio.Event().wait()
         finally:
@@ -110,13 +113,14 @@ async def test_items_that_wait_for_room_do_not_begin_when_the_run_is_drained_and
 
 
 async def test_what_a_step_commits_after_its_time_was_up_does_not_count() -> None:
-    graph_store = InMemoryCheckpointBackend()
+    graph_store, clock = InMemoryCheckpointBackend(), FakeClock()
     with PickledExecutor() as executor:
         graph = Graph(
-            CommitsLate(timeout=0.1, retry=at_once),
+            CommitsLate(timeout=60, retry=at_once),
             id="g",
-            executor=executor,
+            executor=Aging(executor, clock, seconds=600),
             checkpoint_config=CheckpointConfig(backend=graph_store),
+            clock=clock,
         )
         message = await graph.run()
     checkpoint = await CheckpointManager(graph_store).load_latest("g")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import psycopg
 
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.support.servers import postgres_library, short_folder
+from tests.support.servers import PATIENCE, postgres_library, short_folder
 
 _NUMBERS = itertools.count(1)
 
@@ -58,7 +59,8 @@ def another_program(url: str, table_name: str = "checkpoints", *, wait: float = 
 
 def wait_for_a_lock(server: PostgresServer) -> None:
     """Return when some connection waits for another one's lock."""
-    for _ in range(2_000):
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
         if server.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
             return
     raise AssertionError("no connection waited for a lock")
