@@ -16,6 +16,7 @@ from tests.plugins.support.disturbed_graph import STEPS, counts_stored, disturbe
 from tests.plugins.support.mariadb_servers import NEEDED, MariadbServer, is_installed
 from tests.plugins.support.sql_conformance import ServerConformance, SqlServer
 from tests.plugins.support.sql_servers import new_table
+from tests.support.servers import PATIENCE
 
 if not is_installed():  # the tests of a conformance suite may not be skipped one by one
     pytest.skip(NEEDED, allow_module_level=True)
@@ -99,16 +100,17 @@ async def test_a_server_that_only_allows_reading_is_read(
 
 # PyMySQL leaves the sockets of connections that fail to the collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_a_run_rides_over_a_restart(mariadb: MariadbServer, backend: DatabaseCheckpointBackend) -> None:
+async def test_a_run_rides_over_a_restart(mariadb: MariadbServer, url: str) -> None:
     restarting = threading.Thread(target=mariadb.start)
 
     def restart() -> None:
         mariadb.kill()
         restarting.start()  # while the run saves, or tries to
 
-    try:
-        await disturbed_graph(backend, {3: restart}).run()
-    finally:
-        await asyncio.to_thread(restarting.join)
+    async with DatabaseCheckpointBackend(url, new_table(), wait=PATIENCE) as backend:
+        try:
+            await disturbed_graph(backend, {3: restart}).run()
+        finally:
+            await asyncio.to_thread(restarting.join)
 
-    assert await counts_stored(backend) == list(range(1, STEPS + 1))
+        assert await counts_stored(backend) == list(range(1, STEPS + 1))
