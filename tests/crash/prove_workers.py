@@ -355,7 +355,12 @@ def _prove(store_of: Callable[[str], str], seed: int, options: argparse.Namespac
         )
         kills = runs // 20 if options.kills is None else options.kills
         stops = runs // 50 if options.stops is None else options.stops
-        shared.carry_out(kills=kills, stops=stops)
+        try:
+            shared.carry_out(kills=kills, stops=stops)
+        except AssertionError as error:
+            # Perhaps they take a run from each other, for ever.
+            why = complaint_about_claims(work, shared.disturbed, waits, late=options.late)
+            raise AssertionError(f"{error}; {why}") if why else error from None
         found = (
             answer_of_child(partial(complaint_about_store, work.make, runs))
             or complaint_about_payments(work, runs=runs, disturbed=shared.disturbed)
