@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_drawing import DrawingError, Shape
@@ -134,6 +134,7 @@ ANYTHING = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_is_recorded_is_drawn_or_refused(data: st.DataObject) -> None:
     section: Any = deepcopy(topology())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_drawing.text import clean, width_of, wrapped
 from tests.plugins.drawing.support import TEXTS
 
 
+@settings(deadline=None)
 @given(TEXTS.map(clean), st.integers(1, 3))
 def test_each_line_fits_and_nothing_is_lost_without_a_sign(text: str, lines: int) -> None:
     rows = wrapped(text, size=13, width=150, lines=lines)

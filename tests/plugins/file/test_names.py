@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_backend_file.names import (
@@ -22,6 +22,7 @@ SAFE = set(string.ascii_letters + string.digits + "_-.%~")
 any_text = st.text(st.characters(), max_size=300)
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_a_name_stays_in_its_folder(text: str) -> None:
     name = quote(text)
@@ -31,6 +32,7 @@ def test_a_name_stays_in_its_folder(text: str) -> None:
     assert not name.startswith(".")
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_a_name_gives_back_its_id_or_says_that_it_can_not(text: str) -> None:
     name = quote(text)
@@ -38,6 +40,7 @@ def test_a_name_gives_back_its_id_or_says_that_it_can_not(text: str) -> None:
     assert unquote(name) == (None if is_hashed(name) else text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="a~%.é\0/", max_size=60), st.text(alphabet="a~%.é\0/", max_size=60))
 def test_two_ids_never_share_a_name(one: str, other: str) -> None:
     assert (quote(one) == quote(other)) == (one == other)
@@ -66,6 +69,7 @@ def test_only_the_exact_form_is_the_name_of_a_record(name: str) -> None:
     assert sequence_of(record_name(42)) == 42
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_an_alias_holds_id_and_sequence(text: str) -> None:
     assert split_alias(alias_name(quote(text), 7)) == (quote(text), 7)

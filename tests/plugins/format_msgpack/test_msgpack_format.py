@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.graphs import ExitNode, Graph
@@ -46,6 +46,7 @@ def number_of_values(tree: Any) -> int:
     return 1 + (sum(map(number_of_values, tree)) if isinstance(tree, list) else 0)
 
 
+@settings(deadline=None)
 @given(trees)
 def test_values_are_counted_exactly_without_loading_them(tree: Any) -> None:
     assert FORMAT.count(FORMAT.dumps(tree)) == number_of_values(tree)
@@ -75,6 +76,7 @@ def has_tag(tree: Any) -> bool:
 texts = st.text("$aé\x00", max_size=40)
 
 
+@settings(deadline=None)
 @given(st.recursive(leaves | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20))
 def test_no_tree_with_a_tag_is_called_plain(tree: Any) -> None:
     assert not (FORMAT.is_plain(FORMAT.dumps(tree)) and has_tag(tree))

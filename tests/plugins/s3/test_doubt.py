@@ -17,7 +17,15 @@ from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.support.s3.faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, LOST_ANSWER, PASS, Fault, FaultyProxy
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_attempts, set_timeout, trusting, watch
+from tests.plugins.support.s3.stores import (
+    AT_ONCE,
+    give_up_soon,
+    open_store,
+    set_attempts,
+    set_timeout,
+    trusting,
+    watch,
+)
 
 MINUTE = 60.0
 
@@ -31,9 +39,8 @@ class Pair:
     def fail_saves(self, fault: Fault) -> None:
         """From now on, none of the first writer's saves is answered; it gives up soon."""
         if fault.ends == "hang":
-            set_timeout(self.first, 2.4)
-        else:
-            set_attempts(self.first, 2)
+            give_up_soon(self.first, "put_object")
+        set_attempts(self.first, 2)
         self.proxy.schedule = lambda kind: fault if kind == "PUT" else PASS
 
 
@@ -193,7 +200,7 @@ async def test_a_save_that_is_not_answered_where_nobody_went_on_says_what_failed
 
 @pytest.mark.thorough
 async def test_a_store_that_answers_nothing_is_not_asked_for_long(pair: Pair) -> None:
-    pair.fail_saves(HANG)
+    set_timeout(pair.first, 2.4)
     pair.proxy.schedule = lambda _: HANG
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -28,7 +28,7 @@ from tests.plugins.support.s3.faults import (
     refusal,
 )
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import open_store, set_attempts, set_timeout, watch
+from tests.plugins.support.s3.stores import give_up_soon, open_store, set_attempts, set_timeout, watch
 from tests.support.servers import silent_port
 
 SECRET = "sEcReT/with+signs="
@@ -391,8 +391,9 @@ async def test_an_earlier_error_is_not_taken_for_the_present_one(
 ) -> None:
     """Whoever comes back while handling an error has it as the context of all that fails after it."""
     async with open_store(s3_server, bucket, "twice", endpoint_url=proxy.endpoint_url) as backend:
-        await backend.list()  # connected, before the short time begins
-        set_timeout(backend, 3.0)
+        await backend.list()
+        set_attempts(backend, 2)
+        give_up_soon(backend, "get_object", only=1)
         proxy.take_counts()
         proxy.schedule = in_order(refusal(403, "AccessDenied"), HANG)
         try:

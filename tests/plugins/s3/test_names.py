@@ -5,7 +5,7 @@ from __future__ import annotations
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_hashed, quote, unquote
@@ -17,6 +17,7 @@ any_text = st.text(st.characters(), max_size=300)
 sequences = st.integers(1, LAST_SEQUENCE)
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_a_name_stays_in_its_place(text: str) -> None:
     name = quote(text)
@@ -26,6 +27,7 @@ def test_a_name_stays_in_its_place(text: str) -> None:
     assert not name.startswith(".")
 
 
+@settings(deadline=None)
 @given(any_text)
 def test_a_name_gives_back_its_id_or_says_that_it_can_not(text: str) -> None:
     name = quote(text)
@@ -33,6 +35,7 @@ def test_a_name_gives_back_its_id_or_says_that_it_can_not(text: str) -> None:
     assert unquote(name) == (None if is_hashed(name) else text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="a!2E.é\0/", max_size=60), st.text(alphabet="a!2E.é\0/", max_size=60))
 def test_two_ids_never_share_a_name(one: str, other: str) -> None:
     assert (quote(one) == quote(other)) == (one == other)
@@ -51,6 +54,7 @@ def test_an_id_can_not_pass_for_the_hash_of_another() -> None:
     assert quote(hashed) != hashed
 
 
+@settings(deadline=None)
 @given(any_text, sequences)
 def test_a_key_says_what_it_was_made_from(text: str, sequence: int) -> None:
     keys, name = Keys("a prefix/"), quote(text)
@@ -62,6 +66,7 @@ def test_a_key_says_what_it_was_made_from(text: str, sequence: int) -> None:
     assert keys.split_marker(keys.record(name, sequence)) is None
 
 
+@settings(deadline=None)
 @given(sequences, sequences)
 def test_markers_come_first_and_then_the_newest(one: int, other: int) -> None:
     keys = Keys("")

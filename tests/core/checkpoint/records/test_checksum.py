@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.errors import CheckpointDamagedError
@@ -45,6 +45,7 @@ async def test_a_record_says_whether_it_is_what_was_written() -> None:
 
 
 @pytest.mark.parametrize("method", ["sha256", "crc32"])
+@settings(deadline=None)
 @given(header=st.binary(max_size=20), payload=st.binary(min_size=1, max_size=20), bit=st.integers(0, 10_000))
 def test_a_flipped_bit_of_header_or_payload_is_noticed(method: str, header: bytes, payload: bytes, bit: int) -> None:
     stated, both = checksum(method, header, payload), bytearray(header + payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -74,16 +75,33 @@ class _Attempts(RetryBudget):
         return 0 if tried < self._count else 90
 
 
-def list_at_most(backend: S3CheckpointBackend, count: int) -> None:
+def list_at_most(backend: S3CheckpointBackend, most: int) -> None:
     """Have a backend's store list so many objects at a time, as a store may that is asked for more."""
     call: Callable[..., Awaitable[Any]] = backend._objects._call
 
     async def bounded(method: str, **arguments: Any) -> Any:
         if "MaxKeys" in arguments:
-            arguments["MaxKeys"] = min(arguments["MaxKeys"], count)
+            arguments["MaxKeys"] = min(arguments["MaxKeys"], most)
         return await call(method, **arguments)
 
     backend._objects._call = bounded  # type: ignore[method-assign]
+
+
+def give_up_soon(backend: S3CheckpointBackend, method: str, *, only: int | None = None) -> None:
+    """Have a backend leave requests that hang after a moment, and give all others as long as a busy machine takes.
+
+    :param method: of the requests that hang, such as ``"put_object"``.
+    :param only: the number of the one that does, counted from 0.
+    """
+    numbers = count()
+    call: Callable[..., Awaitable[Any]] = backend._objects._call
+
+    async def hurried(name: str, **arguments: Any) -> Any:
+        hangs = name == method and only in (None, next(numbers))
+        async with asyncio.timeout(0.5 if hangs else None):
+            return await call(name, **arguments)
+
+    backend._objects._call = hurried  # type: ignore[method-assign]
 
 
 def watch(backend: S3CheckpointBackend, *, stop_before: int = -1) -> Gate:
