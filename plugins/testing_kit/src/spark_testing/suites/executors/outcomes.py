@@ -78,8 +78,8 @@ class Outcomes(GivenExecutor):
 
         async def note_commits() -> None:
             async for event in events:
-                assert isinstance(event, StepCommitted)
-                nodes.note(file, f"{event.node} is committed")
+                if isinstance(event, StepCommitted):
+                    nodes.note(file, f"{event.node} is committed")
 
         with pytest.raises(StateConflictError, match="Node 'last' read graph_state"):
             await note_commits()
