@@ -19,6 +19,7 @@ from spark_cli.terminal.output import clipped
 from spark_cli.terminal.screen import Screen
 from tests.plugins.support.command_line import file_url, infos, sequences, spark, workplace_with
 from tests.plugins.support.terminals import COLOUR, spark_on_terminal, terminal
+from tests.support.variants import first_of
 
 MODULE = """
 import asyncio, sys
@@ -110,7 +111,7 @@ def test_a_view_tells_how_a_run_began_and_ended() -> None:
     assert told == "failed: 12 steps, 11 of them now, 61 s, latest checkpoint ckpt_orders_000009"
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("plain", first_of([False, True]))
 def test_a_run_on_a_terminal_shows_a_view_that_is_gone_at_its_end(workplace: Path, plain: bool) -> None:
     import os
 
