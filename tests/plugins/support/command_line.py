@@ -101,7 +101,7 @@ def fill(url: str, *, graph_id: str = "counting", to: int = 4) -> None:
 
 @cache
 def _filled(kind: str, graph_id: str, to: int) -> Path:
-    path = Path(_kept().name, f"{kind}-{graph_id}-{to}")
+    path = Path(tempfile.mkdtemp(dir=_kept().name), "store")
     _run_counting(f"file://{path}" if kind == "file" else f"sqlite:///{path}", graph_id, to)
     return path
 
