@@ -117,7 +117,7 @@ def test_a_run_on_a_terminal_shows_a_view_that_is_gone_at_its_end(workplace: Pat
 
     environment = os.environ | ({"LANG": "C", "NO_COLOR": "1"} if plain else {})
     with terminal(width=60) as screen:
-        command = [sys.executable, "-m", "spark_cli", "run", "seen:mapping", "--url", "sqlite:///runs.db"]
+        command = [sys.executable, "-m", "spark_cli", "run", "seen:mapping", "--url", file_url(workplace / "runs")]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=screen.slave) as running:
             try:
                 screen.wait_for("4 of 6 items, 2 running")
