@@ -28,7 +28,7 @@ def check(layout: Layout) -> None:
 
 
 @given(shapes(most=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_text_and_no_node_lies_on_another_one(shape: Shape) -> None:
     layout = lay_out.__wrapped__(shape.nodes, shape.edges)
 
