@@ -23,12 +23,12 @@ def _quiet() -> Iterator[None]:
 async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server) -> None:
     """The short run of `make faults-s3`."""
     # Few at once, and not too hasty: on a busy machine a backend that only ever runs out of time proves nothing.
-    sweep = Sweep(seed=20261123, schedules=14, lane=6, calls=9, at_once=5, timeout=1.0)
+    sweep = Sweep(seed=20261123, schedules=8, lane=4, calls=9, at_once=5, timeout=1.0)
 
     outcome = await run_lanes(sweep, sweep.lanes(), s3_server)
 
-    assert outcome.acknowledged > 15, f"too little was acknowledged to prove anything: {outcome}"
-    assert outcome.faults.total() > 25, f"too little failed to prove anything: {outcome}"
+    assert outcome.acknowledged > 8, f"too little was acknowledged to prove anything: {outcome}"
+    assert outcome.faults.total() > 12, f"too little failed to prove anything: {outcome}"
 
 
 @pytest.mark.parametrize(

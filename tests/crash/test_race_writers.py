@@ -14,7 +14,7 @@ from tests.support.variants import first_of
 
 def run_race(server: S3Server, *options: str) -> subprocess.CompletedProcess[str]:
     # In a process of its own, because it forks, and pytest's may have threads.
-    store = ["--url", server.url(server.new_bucket()), "--sequences", "30"]
+    store = ["--url", server.url(server.new_bucket()), "--sequences", "12"]
     command = [sys.executable, "-m", "tests.crash.race_writers", *store, *options]
     environment = {**os.environ, **server.environment}
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
@@ -25,7 +25,7 @@ def test_each_sequence_has_one_winner(s3_server: S3Server) -> None:
     done = run_race(s3_server)
 
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "30 sequences, one winner each" in done.stdout
+    assert "12 sequences, one winner each" in done.stdout
 
 
 @pytest.mark.parametrize("bug", first_of(["OverwritesWhenInDoubt", "SharesLargeValues"]))

@@ -12,6 +12,7 @@ import pytest
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 from spark_testing.children import Child, Tell
+from tests.support.variants import first_of
 
 SIGNALS: Final = 40
 KILLS: Final = 4
@@ -41,7 +42,7 @@ def worker(url: str) -> Child:
     return Child.start(work)
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
+@pytest.mark.parametrize("kind", first_of(["sqlite", "file"]))
 async def test_each_signal_arrives_once_and_in_order(kind: str, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/store" if kind == "file" else f"sqlite:///{tmp_path}/store.db"
     drawn, manager, sent = random.Random(7), CheckpointManager(url), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -15,19 +16,27 @@ if TYPE_CHECKING:
 FEW: Final = ("TestOverSftp", "TestOnAFilesystemThatNobodyKnows", "TestPostgresql", "TestS3Backend")
 """Of each part of these suites one test runs by default. The others ask the same of nearly the same code, which runs whole on
 another filesystem, or on SQLite. S3 takes seven times as long as files; what only it has is tested in ``s3/``, always."""
+WITH_FEW_IDS: Final = ("TestOnTheMemoryFilesystem", "TestSqlite")
+"""By default these suites try two hostile ids one by one. They try all together in any case, and files try each."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to `make test-rest` what is slow there and the same elsewhere."""
-    met: set[tuple[str, str]] = set()
+    met = Counter[tuple[str, str]]()
     for item in items:
-        suite = getattr(item.cls, "__name__", "") if isinstance(item, pytest.Function) else ""
-        if isinstance(item, pytest.Function) and suite in FEW:
-            part = item.function.__qualname__.partition(".")[0]
-            if (suite, part) in met:
-                item.add_marker(pytest.mark.thorough)
-            met.add((suite, part))
+        if not isinstance(item, pytest.Function) or item.cls is None:
+            continue
+        suite = item.cls.__name__
+        if suite in FEW:
+            part, most = item.function.__qualname__.partition(".")[0], 1
+        elif suite in WITH_FEW_IDS and "hostile" in item.fixturenames:
+            part, most = item.originalname, 2
+        else:
+            continue
+        met[suite, part] += 1
+        if met[suite, part] > most:
+            item.add_marker(pytest.mark.thorough)
 
 
 @pytest.fixture(scope="session")

@@ -219,7 +219,7 @@ async def test_what_the_library_logs_of_a_store_is_text(store: str, caplog: pyte
     assert [letter for each in caplog.records for letter in each.getMessage() if not letter.isprintable()] == []
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("encoding", first_of(["ascii", "utf-8"]))
 def test_what_the_terminals_encoding_has_no_word_for_is_spelt_out(tmp_path: Path, encoding: str) -> None:
     url = file_url(tmp_path / "store")
     state = {"word": "é€", "lone": LONE, LONE: LONE, "both": {"a": LONE}}

@@ -11,6 +11,7 @@ import pytest
 from spark.graphs.checkpoint import open_backend
 from spark_testing.records import make_record
 from tests.plugins.support.command_line import file_url, fill, infos, save_by_hand, spark, sqlite_url
+from tests.support.variants import one_apart
 
 READING = [
     ["runs"],
@@ -59,8 +60,7 @@ def with_words(command: list[str], **words: str) -> list[str]:
     return [words.get(word, word) for word in command]
 
 
-@pytest.mark.parametrize("url_of", [file_url, sqlite_url], ids=["file", "sqlite"])
-@pytest.mark.parametrize("command", READING, ids=" ".join)
+@pytest.mark.parametrize(("url_of", "command"), one_apart([file_url, sqlite_url], READING))
 def test_a_mistyped_url_is_no_such_store_and_none_is_made(
     here: Path, url_of: Callable[[Path], str], command: list[str]
 ) -> None:
@@ -127,8 +127,7 @@ def test_a_store_that_is_there_and_empty_says_so(here: Path) -> None:
     assert [*(here / "empty").iterdir()] == []
 
 
-@pytest.mark.parametrize("url_of", [file_url, sqlite_url], ids=["file", "sqlite"])
-@pytest.mark.parametrize("command", OF_A_GRAPH, ids=" ".join)
+@pytest.mark.parametrize(("url_of", "command"), one_apart([file_url, sqlite_url], OF_A_GRAPH))
 def test_an_unknown_graph_id_is_an_error_with_the_nearest_ones(
     here: Path, url_of: Callable[[Path], str], command: list[str]
 ) -> None:

@@ -209,7 +209,7 @@ asyncio.run(graph.run(claim=True))
 
 def test_watching_shows_a_run_that_goes_on_in_another_process(tmp_path: Path) -> None:
     """Until Ctrl-C, which is no failure."""
-    url = sqlite_url(tmp_path / "store")
+    url = file_url(tmp_path / "store")
     put_run(url, "done", "completed")
     with terminal() as screen:
         command = [sys.executable, "-m", "spark_cli", "runs", "--url", url, "--watch", "--every", "0.1"]

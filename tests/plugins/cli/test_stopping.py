@@ -118,6 +118,11 @@ ended = Graph(quick, id="ended", checkpoint_config=CheckpointConfig(backend=Slow
 URL = "sqlite:///runs.db"
 
 
+def files() -> str:
+    """A store of files in the working directory, which a process begins to use sooner than a database."""
+    return file_url(Path.cwd() / "store")
+
+
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with the module in it."""
@@ -166,7 +171,7 @@ def told_commands(text: str) -> dict[str, list[str]]:
 def test_the_first_signal_lets_the_running_step_finish_and_the_command_that_is_told_resumes(
     number: signal.Signals, workplace: Path
 ) -> None:
-    command = Command("service:steps", "--url", URL)
+    command = Command("service:steps", "--url", files())
     said = command.signalled(number)
     (workplace / "go").touch()
     drained = command.end()
@@ -183,18 +188,18 @@ def test_the_first_signal_lets_the_running_step_finish_and_the_command_that_is_t
 @pytest.mark.parametrize("graph", first_of(["steps", "threads"]))
 def test_what_does_not_finish_in_time_is_stopped_and_repeated(graph: str, workplace: Path) -> None:
     """A thread that is blocked does not keep the process from exiting."""
-    command = Command(f"service:{graph}", "--url", URL, "--grace", "0.1")
+    command = Command(f"service:{graph}", "--url", files(), "--grace", "0.1")
     assert "within 0.1 s" in command.signalled(signal.SIGTERM)
     drained = command.end()
 
     assert (drained.code, drained.json["status"]) == (75, "drained")
     assert ("did not stop when cancelled" in drained.err) == (graph == "threads")
     (workplace / "go").touch()
-    assert spark("run", f"service:{graph}", "--url", URL, "--resume").json["content"] == "result"
+    assert spark("run", f"service:{graph}", "--url", files(), "--resume").json["content"] == "result"
 
 
 def test_a_second_signal_cancels_and_the_process_dies_of_the_signal(workplace: Path) -> None:
-    store = file_url(workplace / "store")
+    store = files()
     command = Command("service:steps", "--url", store)
     command.signalled(signal.SIGINT)
     command.process.send_signal(signal.SIGINT)
@@ -222,7 +227,7 @@ def test_a_second_signal_after_the_run_has_ended_still_lets_it_say_how() -> None
 
 @pytest.mark.thorough
 def test_a_third_signal_kills_even_a_process_whose_event_loop_is_blocked() -> None:
-    command = Command("service:loops", "--url", URL)
+    command = Command("service:loops", "--url", files())
     # One after the other: a signal that comes while the same one is still to be handled is lost.
     assert [command.signalled(signal.SIGTERM) for _ in range(2)] == ["handled\n"] * 2
     command.process.send_signal(signal.SIGTERM)
@@ -242,10 +247,10 @@ def test_a_run_that_is_stored_nowhere_says_that_it_is_lost() -> None:
 
 @pytest.mark.parametrize("how", first_of([[], ["--once"]]))
 def test_a_worker_drains_its_runs(how: list[str]) -> None:
-    drained = Command("service:steps", "--url", URL, "--grace", "0")
+    drained = Command("service:steps", "--url", files(), "--grace", "0")
     drained.signalled(signal.SIGTERM)
     drained.end()
-    command = Command("service:build", "--url", URL, *how, "--grace", "0.1", command="worker")
+    command = Command("service:build", "--url", files(), *how, "--grace", "0.1", command="worker")
     assert "runs stop at their next boundary, within 0.1 s" in command.signalled(signal.SIGTERM)
     done = command.end()
 

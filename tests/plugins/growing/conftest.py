@@ -14,8 +14,6 @@ from tests.plugins.support.remote_stores import remove_from_memory
 from tests.plugins.support.s3.stores import open_store
 from tests.plugins.support.sql_servers import new_table
 
-STORES = ("memory", "file", "fsspec", "sqlite", "postgresql", "s3")
-
 
 @pytest.fixture
 def kind() -> str:

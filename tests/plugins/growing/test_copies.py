@@ -17,10 +17,10 @@ from spark.graphs.checkpoint import (
 )
 from spark_cli.copying.archive import Archive
 from spark_cli.copying.transfer import transfer
-from tests.plugins.growing.conftest import STORES
 from tests.plugins.support.growing_graph import conversation, state_after
-from tests.plugins.support.kinds import SELDOM_S3
+from tests.support.variants import first_of
 
+KINDS = first_of(["file", "sqlite", "memory", "fsspec", "postgresql", "s3"], always=2)
 STEPS = 70
 
 
@@ -47,7 +47,7 @@ async def loaded(store: CheckpointBackend, graph_id: str = "conversation") -> Gr
     return checkpoint
 
 
-@pytest.mark.parametrize("kind", [*STORES[:-1], SELDOM_S3])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_fork_outlives_its_origin_and_is_continued(store: CheckpointBackend, origin: GraphCheckpoint) -> None:
     await origin.fork("fork").save(store)
     await forget(store)
@@ -62,7 +62,7 @@ async def test_a_fork_outlives_its_origin_and_is_continued(store: CheckpointBack
     assert (await CheckpointManager(store).verify("fork")).damaged == []
 
 
-@pytest.mark.parametrize("kind", [*STORES[:-1], SELDOM_S3])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_copy_in_another_store_outlives_its_origin_and_is_continued(
     store: CheckpointBackend, origin: GraphCheckpoint, tmp_path: Path
 ) -> None:
@@ -77,7 +77,7 @@ async def test_a_copy_in_another_store_outlives_its_origin_and_is_continued(
         assert (await CheckpointManager(copy).verify("conversation")).damaged == []
 
 
-@pytest.mark.parametrize("kind", [*STORES[:-1], SELDOM_S3])
+@pytest.mark.parametrize("kind", KINDS)
 async def test_what_was_exported_or_saved_by_hand_outlives_its_origin(
     store: CheckpointBackend, origin: GraphCheckpoint, tmp_path: Path
 ) -> None:

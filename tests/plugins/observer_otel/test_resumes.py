@@ -119,7 +119,7 @@ for span in exporter.get_finished_spans():
 
 def test_in_another_process_which_installed_the_observer_and_did_nothing_else(tmp_path: Path) -> None:
     def runs(what: str) -> list[list[str]]:
-        command = [sys.executable, "-c", PROGRAM, f"sqlite:///{tmp_path}/runs.db", what]
+        command = [sys.executable, "-c", PROGRAM, f"file://{tmp_path}/runs", what]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stderr == ""
         return [line.split() for line in done.stdout.splitlines()]

@@ -130,7 +130,8 @@ async def test_two_tables_of_one_database_are_two_stores(url: str) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_indexes_serve_what_is_asked_often(kind: str, url: str, postgres: PostgresServer) -> None:
     """Nothing is sorted, and no table is read from end to end, however long the history."""
-    async with DatabaseCheckpointBackend(url if kind == "sqlite" else postgres.url, new_table()) as backend:
+    where = url if kind == "sqlite" else postgres.url
+    async with DatabaseCheckpointBackend(where, new_table(where)) as backend:
         await asyncio.gather(*(backend.put(make_record(f"g{number % 4}", number // 4 + 1)) for number in range(2_000)))
         await backend.put(make_record("g1", 9_000, checkpoint_id="by hand"))
         if kind == "postgresql":
@@ -203,7 +204,8 @@ async def test_an_older_schema_is_brought_forward_once(
     kind: str, url: str, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when several backends come upon it at once; and the records stay."""
-    where, table = url if kind == "sqlite" else postgres.url, new_table()
+    where = url if kind == "sqlite" else postgres.url
+    table = new_table(where)
     async with DatabaseCheckpointBackend(where, table) as backend:
         await backend.put(make_record())
     steps: list[str] = []
@@ -228,7 +230,8 @@ async def test_records_of_the_second_version_of_the_tables_are_read_as_they_were
     kind: str, url: str, file: Path, postgres: PostgresServer
 ) -> None:
     """It had no columns for what only some records say."""
-    where, table = url if kind == "sqlite" else postgres.url, new_table()
+    where = url if kind == "sqlite" else postgres.url
+    table = new_table(where)
     ours = Record(replace(make_record().header, references_in_payload=True), make_record().payload)
     async with DatabaseCheckpointBackend(where, table) as backend:
         await backend.put(ours)
@@ -327,7 +330,8 @@ def test_a_schema_is_for_postgresql_only(url: str) -> None:
 @pytest.mark.parametrize("hostile", ["", "x\0y", "x" * 5_000, "\ud800", "a\nb", *HOSTILE_IDS[-3:]])
 async def test_no_id_does_harm(kind: str, url: str, postgres: PostgresServer, hostile: str) -> None:
     """Also ids that are refused long before they come here; and no other operation fails with theirs."""
-    async with DatabaseCheckpointBackend(url if kind == "sqlite" else postgres.url, new_table()) as backend:
+    where = url if kind == "sqlite" else postgres.url
+    async with DatabaseCheckpointBackend(where, new_table(where)) as backend:
 
         async def put_hostile(graph_id: str, checkpoint_id: str) -> None:
             with suppress(CheckpointError):
@@ -437,7 +441,8 @@ async def test_a_damaged_row_is_not_passed_over_when_it_is_asked_for(url: str, f
 async def test_no_row_is_left_of_small_graphs_that_are_forgotten(
     kind: str, url: str, file: Path, postgres: PostgresServer
 ) -> None:
-    where, table = url if kind == "sqlite" else postgres.url, new_table()
+    where = url if kind == "sqlite" else postgres.url
+    table = new_table(where)
     async with DatabaseCheckpointBackend(where, table) as backend:
         for number in range(20):
             blobs = {BLOB: f"a secret {number}".encode() * 600}

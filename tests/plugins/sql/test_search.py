@@ -78,7 +78,7 @@ SCALARS: list[Any] = [
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
     is_sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/checkpoints.db" if is_sqlite else request.getfixturevalue(request.param).url
-    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+    async with DatabaseCheckpointBackend(url, new_table(url)) as backend:
         yield backend
 
 

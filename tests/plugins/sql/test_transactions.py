@@ -30,7 +30,7 @@ STATEMENT_BY_STATEMENT = "postgresql, statement by statement"
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
     is_file = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/c.db" if is_file else request.getfixturevalue("postgres").url
-    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+    async with DatabaseCheckpointBackend(url, new_table(url)) as backend:
         if request.param == STATEMENT_BY_STATEMENT:
             backend.database.dialect.sends_in_one_piece = False
         await backend.put(make_record("g", 1))

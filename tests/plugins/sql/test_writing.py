@@ -30,6 +30,7 @@ from tests.plugins.support.sql_faults import LossyProxy
 from tests.plugins.support.sql_servers import PostgresServer, another_program, new_table, wait_for_a_lock
 from tests.plugins.support.sql_writer import SAVES, racing
 from tests.support.servers import short_folder
+from tests.support.variants import first_of
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -41,7 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def backend(url: str) -> AsyncIterator[DatabaseCheckpointBackend]:
-    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+    async with DatabaseCheckpointBackend(url, new_table(url)) as backend:
         yield backend
 
 
@@ -267,7 +268,7 @@ async def test_a_closed_backend_says_so(tmp_path: Path, use: Callable) -> None:
 
 def test_a_fork_continues_with_a_backend_that_was_used(url: str) -> None:
     """The child has the object, and none of its threads; the parent continues beside it."""
-    backend = DatabaseCheckpointBackend(url, new_table())
+    backend = DatabaseCheckpointBackend(url, new_table(url))
     asyncio.run(backend.put(make_record("g", 1)))
 
     async def continue_there(tell: Tell) -> None:
@@ -286,22 +287,23 @@ def test_a_fork_continues_with_a_backend_that_was_used(url: str) -> None:
     assert asyncio.run(continue_here()) == [1, 2, 3]
 
 
-def test_ten_processes_start_on_an_empty_database_and_share_it(url: str) -> None:
+@pytest.mark.parametrize("count", first_of([4, 10]))
+def test_processes_start_on_an_empty_database_and_share_it(url: str, count: int) -> None:
     """They make the tables together; then each saves its own graph, and one of them wins each sequence of a shared one."""
-    table, start = new_table(), get_context("fork").Barrier(10)
+    table, start = new_table(url), get_context("fork").Barrier(count)
 
-    children = [Child.start(racing(url, table, number, start)) for number in range(10)]
+    children = [Child.start(racing(url, table, number, start)) for number in range(count)]
     won = [[int(line) for line in child.wait()] for child in children]
 
     assert sorted(sequence for each in won for sequence in each) == list(range(1, SAVES + 1))
-    stored = asyncio.run(shared_payloads(url, table))
+    stored = asyncio.run(shared_payloads(url, table, processes=count))
     assert all(stored[sequence] == number for number, each in enumerate(won) for sequence in each)
 
 
-async def shared_payloads(url: str, table: str) -> dict[int, int]:
+async def shared_payloads(url: str, table: str, *, processes: int) -> dict[int, int]:
     async with DatabaseCheckpointBackend(url, table) as backend:
         infos = (await backend.list()).infos
-        assert len(infos) == 11 * SAVES
+        assert len(infos) == (processes + 1) * SAVES
         records = [await backend.get("shared", sequence) for sequence in range(1, SAVES + 1)]
         return {record.header.sequence: int(record.payload) for record in records if record}
 
@@ -416,7 +418,7 @@ async def test_an_outcome_that_stays_unknown_is_an_error_that_says_so(
 
 async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: LossyProxy) -> None:
     url = f"postgresql://postgres@/postgres?host={proxy.folder}"
-    async with DatabaseCheckpointBackend(url, new_table(), wait=300) as backend:
+    async with DatabaseCheckpointBackend(url, new_table(url), wait=300) as backend:
         await backend.put(make_record("g", 1))
         # On a connection that breaks, the outcome would be unknown, and so waited for.
         backend.database.close()

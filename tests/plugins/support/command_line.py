@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import io
 import json
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +85,33 @@ def counting_graph(config: CheckpointConfig | None = None, *, graph_id: str = "c
 
 
 def fill(url: str, *, graph_id: str = "counting", to: int = 4) -> None:
-    """Let a graph write a checkpoint for each of its steps into a store: one more than it counts to."""
+    """Let a graph write a checkpoint for each of its steps into a store: one more than it counts to.
 
+    What would make a new store is run once in a process, and then copied.
+    """
+    kind, _, place = url.partition("://")
+    path = Path(place.removeprefix("/") if kind == "sqlite" else place)
+    if kind not in ("file", "sqlite") or "?" in url or path.exists():
+        _run_counting(url, graph_id, to)
+    elif kind == "file":
+        shutil.copytree(_filled(kind, graph_id, to), path)
+    else:
+        shutil.copy2(_filled(kind, graph_id, to), path)
+
+
+@cache
+def _filled(kind: str, graph_id: str, to: int) -> Path:
+    path = Path(tempfile.mkdtemp(dir=_kept().name), "store")
+    _run_counting(f"file://{path}" if kind == "file" else f"sqlite:///{path}", graph_id, to)
+    return path
+
+
+@cache
+def _kept() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="filled-")
+
+
+def _run_counting(url: str, graph_id: str, to: int) -> None:
     async def run() -> None:
         async with open_backend(url) as store:
             config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)

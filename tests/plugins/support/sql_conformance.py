@@ -37,7 +37,7 @@ class ServerConformance(CheckpointBackendConformance):
 
     @pytest.fixture
     async def backend(self, url: str) -> AsyncIterator[DatabaseCheckpointBackend]:
-        async with DatabaseCheckpointBackend(url, new_table()) as backend:
+        async with DatabaseCheckpointBackend(url, new_table(url)) as backend:
             yield backend
 
     @pytest.fixture

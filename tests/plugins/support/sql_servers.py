@@ -47,9 +47,12 @@ class PostgresServer:
             return cursor.fetchall() if cursor.description else []
 
 
-def new_table() -> str:
-    """A table name that no other test of this process uses."""
-    return f"checkpoints_{next(_NUMBERS)}"
+def new_table(url: str = "") -> str:
+    """A table name that no other test of this process uses in this database.
+
+    :param url: of SQLite, where a test has a file of its own: the usual name will do, for which statements are compiled already.
+    """
+    return "checkpoints" if url.startswith("sqlite:") else f"checkpoints_{next(_NUMBERS)}"
 
 
 def another_program(url: str, table_name: str = "checkpoints", *, wait: float = 29) -> DatabaseCheckpointBackend:

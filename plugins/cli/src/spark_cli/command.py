@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import typer
@@ -74,8 +75,9 @@ class Command(TyperCommand):
                     formatter.write_dl(rows, col_max=_WIDTH_OF_NAMES)
 
 
+@cache
 def command_of(function: Callable[..., Any], name: str, *, examples: str = "") -> TyperCommand:
-    """The command that calls this function, whose parameters say how it is called.
+    """The command that calls this function, whose parameters say how it is called; made once in a process.
 
     :param examples: lines that its help ends with.
     """
