@@ -14,6 +14,7 @@ import pytest
 
 from spark.graphs.checkpoint import migrations
 from tests.plugins.executor_ray import cluster
+from tests.support import variants
 
 if TYPE_CHECKING:
     from tests.plugins.support.s3.servers import S3Server
@@ -28,6 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # them that tests start.
 for name in ("NO_PROXY", "no_proxy"):
     os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    variants.configure(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

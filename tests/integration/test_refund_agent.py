@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +24,7 @@ from spark.graphs import Message
 from spark.graphs.checkpoint import CheckpointManager, InMemoryCheckpointBackend, open_backend
 from tests.integration.test_demo import SQLITE, check_told
 from tests.integration.test_growing_examples import EXAMPLES, killed
-from tests.support.variants import one_apart
+from tests.support.variants import first_of
 from tests.waiting.ledger import Ledger
 from tests.waiting.world import Disturbance, IdleClock, Killed, Kind, Mortal, Process
 
@@ -109,7 +110,7 @@ class MortalShop:
         self._process.moment()
 
 
-@pytest.mark.parametrize(("approved", "kind"), one_apart([True, False], ["kill", "drain"]))
+@pytest.mark.parametrize(("approved", "kind"), first_of(product([True, False], ["kill", "drain"])))
 async def test_killed_or_stopped_at_any_instant_it_ends_as_if_nobody_had_disturbed_it(
     example: ModuleType, tmp_path: Path, approved: bool, kind: Kind
 ) -> None:

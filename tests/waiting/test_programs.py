@@ -15,7 +15,7 @@ from tests.waiting.planted_bugs import BUGS
 PROGRAMS = 100
 
 
-@pytest.mark.parametrize("lane", [*range(3), *(pytest.param(lane, marks=pytest.mark.thorough) for lane in (3, 4))])
+@pytest.mark.parametrize("lane", first_of(range(5)))
 async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processes(lane: int) -> None:
     """The short run of `make prove-waiting`."""
     for seed in range(lane, PROGRAMS, 5):
@@ -24,7 +24,7 @@ async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processe
         assert not [complaint async for complaint in case.complaints()]
 
 
-@pytest.mark.parametrize("seed", [13, 22])
+@pytest.mark.parametrize("seed", first_of([22, 13]))
 def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
     assert not complaints_of_real(seed)
 

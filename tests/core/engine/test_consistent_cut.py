@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from tests.support.random_graphs import Pauses, Peril, Perils, Shape, map_shapes, shapes, wire
+from tests.support.variants import in_full, tries
 
 UNRECORDED = CheckpointConfig(enabled=False)
 
@@ -37,7 +38,8 @@ def outcome(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "keys": sorted(state["keys"])}
 
 
-@settings(max_examples=80, deadline=None)
+@in_full
+@settings(max_examples=tries(80), deadline=None)
 @given(shape=shapes() | map_shapes(), seed=st.integers(0, 1000))
 def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: Shape, seed: int) -> None:
     """The central promise: every boundary is a consistent cut, even while branches are running, waiting, or at a join."""
@@ -56,7 +58,8 @@ def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: 
     asyncio.run(check())
 
 
-@settings(max_examples=40, deadline=None)
+@in_full
+@settings(max_examples=tries(40), deadline=None)
 @given(shape=shapes() | map_shapes(keys=["items"]), seed=st.integers(0, 1000), every=st.integers(1, 5))
 def test_a_run_whose_nodes_fail_again_and_again_ends_as_the_uninterrupted_one(
     shape: Shape, seed: int, every: int

@@ -38,7 +38,7 @@ from spark_testing.clock import FakeClock
 from tests.plugins.support.kinds import store_of
 from tests.support.loop_time import LoopTime
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
-from tests.support.variants import one_apart
+from tests.support.variants import first_of, one_apart
 
 
 async def last(graph: Graph) -> GraphCheckpoint:
@@ -211,7 +211,7 @@ class TestSiblings:
             Graph(Fails(), **wrong)
 
 
-@pytest.fixture(params=["memory", "file", "sqlite"])
+@pytest.fixture(params=first_of(["memory", "file", "sqlite"], always=2))
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     async with store_of(request.param, request, tmp_path) as made:
         yield made

@@ -12,6 +12,7 @@ from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemor
 from spark.graphs.executors import Message, StepChannel, StepHandle, StepInput
 from spark_testing.suites.executors.given import until
 from tests.support.pickled_executor import PickledExecutor
+from tests.support.variants import first_of
 
 PAID: list[str] = []
 LARGE = ["x" * 100] * 5_000
@@ -66,7 +67,7 @@ class Interrupts(PickledExecutor):
         return await super().submit(step, channel)
 
 
-@pytest.mark.parametrize("is_before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("is_before", first_of([True, False]), ids=["before", "after"])
 async def test_a_run_continues_wherever_it_was_cancelled(is_before: bool) -> None:
     messages = await cancelled_at(0, is_before=is_before)
     for at in range(1, messages + 1):

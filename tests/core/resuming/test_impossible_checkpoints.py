@@ -16,6 +16,7 @@ from spark.graphs import Budget, Graph, JoinNode, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, EverySeconds, GraphCheckpoint, InMemoryCheckpointBackend, KeepFor
 from spark.graphs.checkpoint.links import link
 from tests.support.running import every_step, history
+from tests.support.variants import in_full, tries
 
 SECTIONS: Final = ("frontier", "topology", "execution_metadata", "config", "node_states", "graph_state")
 WRONG: Final[tuple[Any, ...]] = (
@@ -124,8 +125,9 @@ async def _resumed_from_a_store(mutant: GraphCheckpoint, task: Task) -> None:
     await graph_on(backend).run(task, resume="state")
 
 
+@in_full
 async def test_whatever_stands_anywhere_in_one_only_our_errors_come_of_it(intact: GraphCheckpoint) -> None:
-    drawn = random.Random(12).sample(mutants(intact), 250)
+    drawn = random.Random(12).sample(mutants(intact), tries(250))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -17,6 +17,7 @@ from spark.graphs.checkpoint import GraphCheckpoint, InMemoryCheckpointBackend
 from spark_testing.clock import SkippingClock
 from tests.core.resuming.test_impossible_checkpoints import MISSING, WRONG, changed, places
 from tests.support.running import every_step, history
+from tests.support.variants import in_full, tries
 
 
 class Split(Node):
@@ -117,6 +118,7 @@ async def test_two_questions_have_two_ids(intact: GraphCheckpoint) -> None:
         await graph_on(InMemoryCheckpointBackend()).run(resume=mutant)
 
 
+@in_full
 async def test_whatever_stands_anywhere_in_one_only_our_errors_come_of_it(intact: GraphCheckpoint) -> None:
     assert intact.frontier is not None
     journal = intact.frontier["journal"]
@@ -125,7 +127,7 @@ async def test_whatever_stands_anywhere_in_one_only_our_errors_come_of_it(intact
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for path, wrong in random.Random(16).sample(every, 250):
+        for path, wrong in random.Random(16).sample(every, tries(250)):
             mutant = changed(intact, "frontier", path, wrong)
             ids = [each.id for each in await _interrupts(mutant)]
             try:

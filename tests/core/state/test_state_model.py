@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from tests.core.state.state_model import MODULES, check_state
 from tests.support.planting import Bug, planted
+from tests.support.variants import in_full, tries
 
 
-@settings(max_examples=60, deadline=None)
+@in_full
+@settings(max_examples=tries(60), deadline=None)
 @given(st.integers(0, 2**32))
 def test_steps_at_the_same_time_leave_what_plain_copies_would(seed: int) -> None:
     asyncio.run(check_state(RIGHT, random.Random(seed)))
@@ -136,5 +138,6 @@ def finds_a_mistake(state: SimpleNamespace) -> bool:
     return False
 
 
+@in_full
 def test_without_a_bug_nothing_is_found() -> None:
     assert not finds_a_mistake(RIGHT)

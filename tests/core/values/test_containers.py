@@ -32,6 +32,7 @@ from spark.graphs.state.updates import DELETED
 from spark.graphs.values.containers import PlainDict, ordinary
 from spark.graphs.values.item_mapping import Captured
 from spark_format_pickle import PickleFormat
+from tests.support.variants import in_full, tries
 
 OWN: Final = (PlainDict, Captured)
 CODEC = RecordCodec(JsonFormat())
@@ -233,7 +234,8 @@ def shown(record: Record | None) -> str:
     return "" if record is None else json.dumps(json.loads(record.payload))
 
 
-@settings(max_examples=150, deadline=None)
+@in_full
+@settings(max_examples=tries(150), deadline=None)
 @given(steps)
 @example([({"a": 1}, {}, "save", 0), ({"missing": DELETED}, {}, "save", 0)])
 @example(

@@ -21,18 +21,20 @@ from spark.graphs.values.overlays import ChangedItems, ExtendedItems
 from spark.graphs.values.tracked import TrackedMapping
 from tests.core.values.versions import MODULES, check_interleaved, check_list, check_mapping, check_tracked, hasten
 from tests.support.planting import Bug, planted
-from tests.support.variants import first_of
+from tests.support.variants import first_of, in_full, tries
 
 
-@settings(max_examples=50, deadline=None)
+@in_full
+@settings(max_examples=tries(50), deadline=None)
 @given(st.integers(0, 2**32))
 def test_every_version_is_what_it_was_when_it_was_made(seed: int) -> None:
     for check in (check_mapping, check_list, check_tracked):
         check(HASTENED, random.Random(seed))
 
 
+@in_full
 def test_a_thread_that_is_interrupted_anywhere_reads_and_writes_whole_versions() -> None:
-    for seed in range(8):
+    for seed in range(tries(8)):
         check_interleaved(HASTENED, random.Random(seed))
 
 
@@ -292,16 +294,17 @@ def test_a_planted_bug_is_found(bug: Bug) -> None:
 
 def finds_a_mistake(values: SimpleNamespace) -> bool:
     try:
-        for seed in range(40):
+        for seed in range(tries(40)):
             for check in (check_mapping, check_list, check_tracked):
                 check(values, random.Random(seed))
-        for seed in range(10):
+        for seed in range(tries(10)):
             check_interleaved(values, random.Random(seed))
     except Exception:
         return True
     return False
 
 
+@in_full
 def test_without_a_bug_nothing_is_found() -> None:
     assert not finds_a_mistake(HASTENED)
 

@@ -13,6 +13,7 @@ import pytest
 from spark.errors import GraphDefinitionError, SparkError
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, KeepFor
+from tests.support.variants import in_full, tries
 
 URL = "SPARK_CHECKPOINT_URL"
 DEEP = 2_000
@@ -90,12 +91,13 @@ def use_settings(*, opening: bool = True) -> SparkError | None:
     return None
 
 
+@in_full
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("file", "table"), [("spark.toml", "checkpoint"), ("pyproject.toml", "tool.spark.checkpoint")])
 def test_whatever_stands_in_a_file_is_in_force_or_named(folder: Path, seed: int, file: str, table: str) -> None:
     """A failure names the seed; the last text that was tried stands in the file."""
     random = Random(seed)
-    for _ in range(60):
+    for _ in range(tries(60)):
         chosen = random.sample(KEYS, k=random.randint(1, 3))
         lines = [f"{key} = {random.choice(VALUES)}" for key in chosen]
         if random.random() < 0.5 and not {"url", "backend"} & {*chosen}:

@@ -29,6 +29,7 @@ from tests.plugins.support.kinds import SELDOM_S3, store_of
 from tests.support.aes_gcm import AesGcm
 from tests.support.minimal_backend import MinimalBackend
 from tests.support.running import countdown, every_step
+from tests.support.variants import first_of
 
 LONG = "🙈" * 200
 
@@ -41,7 +42,7 @@ class Price:
     amount: int
 
 
-@pytest.fixture(params=["memory", "minimal", "file", "sqlite", SELDOM_S3])
+@pytest.fixture(params=[*first_of(["memory", "minimal", "file", "sqlite"], always=3), SELDOM_S3])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
     is_minimal = request.param == "minimal"
     async with MinimalBackend() if is_minimal else store_of(request.param, request, tmp_path) as made:

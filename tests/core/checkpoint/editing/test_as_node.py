@@ -22,6 +22,7 @@ from spark.graphs.checkpoint import (
 )
 from tests.support.random_graphs import Gatherer, Pauses, Shape, Worker, shapes, wire
 from tests.support.running import Does, Failure, every_step
+from tests.support.variants import in_full, tries
 
 
 def config(store: CheckpointBackend) -> CheckpointConfig:
@@ -34,8 +35,9 @@ async def loaded(store: CheckpointBackend, graph_id: str) -> list[GraphCheckpoin
 
 
 class TestRandomPrograms:
+    @in_full
     @given(shape=shapes(), data=st.data())
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=tries(40), deadline=None)
     async def test_an_edit_in_the_name_of_a_node_equals_its_step(self, shape: Shape, data: st.DataObject) -> None:
         outputs: list[Any] = []
 

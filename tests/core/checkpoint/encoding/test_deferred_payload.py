@@ -22,6 +22,7 @@ from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.records.record import Record
 from tests.core.checkpoint_values import is_same, keys, values
+from tests.support.variants import in_full, tries
 
 AT_ONCE = RecordCodec(JsonFormat())
 IN_PIECES = RecordCodec(JsonFormat(), checksum="crc32")
@@ -49,7 +50,8 @@ OBJECTS = [["0"], {"a": 1}, "é" * 30, 7]
 """Values that come back as the very same objects."""
 
 
-@settings(max_examples=100, deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(st.lists(st.tuples(states, states, st.booleans()), min_size=1, max_size=6))
 @example([({"a": 0, "b": 1}, {}, False), ({"a": 0, "b": 2}, {}, False), ({}, {"a": 1}, True)])
 def test_later_checkpoints_change_nothing_in_earlier_records(
@@ -68,7 +70,8 @@ def test_later_checkpoints_change_nothing_in_earlier_records(
         assert AT_ONCE.decode(record) == AT_ONCE.decode(at_once)
 
 
-@settings(max_examples=100, deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(st.dictionaries(keys, values, max_size=4))
 def test_any_state_comes_back_exactly(state: dict[Any, Any]) -> None:
     checkpoint = make_checkpoint(state, {})

@@ -31,6 +31,7 @@ from spark.graphs.state.frontier import Frontier
 from spark.graphs.values.item_mapping import Captured
 from spark.graphs.values.tracked import TrackedMapping
 from spark_format_pickle import PickleFormat
+from tests.support.variants import in_full, tries
 
 SMALL: Final = Thresholds(500, worth=50, nested=200, compared=300, each=1, largest=1_000)
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
@@ -50,7 +51,8 @@ changes = st.lists(st.tuples(keys, st.one_of(values, st.none())), max_size=10)
 many: Final = [(str(number), "y" * 90) for number in range(1, 31)]
 
 
-@settings(max_examples=150, deadline=None)
+@in_full
+@settings(max_examples=tries(150), deadline=None)
 @given(st.lists(st.tuples(changes, changes, st.booleans()), min_size=1, max_size=10))
 @example([(many, many, True), ([("1", None), ("31", 1)], [("2", None)], True), ([("31", None)], [("5", 1)], False)])
 @example([(many, [], True), ([(key, None) for key, _ in many[1:]], [], True), ([("1", 2)], [("$parts", 1)], True)])
@@ -213,7 +215,6 @@ async def test_many_pending_tokens_load_and_resume_from_any_step(backend: Checkp
     assert (await manager.verify()).is_fine
 
 
-@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_what_tokens_carry_is_stored_once_where_it_is_large(backend: CheckpointBackend) -> None:
     await fan_out(backend).run()
     sizes = [info.size for info in (await backend.list("g")).infos]

@@ -34,6 +34,7 @@ from spark.graphs.checkpoint.serialization import reader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.hooks import options, registry
 from tests.core.checkpoint_values import is_same, keys, values
+from tests.support.variants import in_full, tries
 
 CODEC = RecordCodec(JsonFormat())
 MOMENT = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -66,7 +67,8 @@ def forge(record: Record, payload: bytes, **fields: Any) -> Record:
     return Record(replace(header, checksum=f"sha256:{sha256(header.canonical() + payload).hexdigest()}"), payload)
 
 
-@settings(max_examples=100, deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(st.dictionaries(keys, values, max_size=4), st.booleans(), st.booleans(), st.booleans())
 def test_a_checkpoint_comes_back_exactly(state: dict[Any, Any], compressed: bool, pretty: bool, cached: bool) -> None:
     codec = RecordCodec(JsonFormat(pretty_print=pretty), compression=compressed)
@@ -100,7 +102,8 @@ def test_equal_checkpoints_have_equal_bytes() -> None:
     assert encode(make_checkpoint(), codec) == encode(make_checkpoint(), codec)
 
 
-@settings(max_examples=50, deadline=None)
+@in_full
+@settings(max_examples=tries(50), deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["a", "b", "c", "$x", "é"]), st.integers(0, 3)), min_size=2, max_size=6)
 )

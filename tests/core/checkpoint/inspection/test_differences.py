@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.graphs.checkpoint import CheckpointManager, Difference, GraphCheckpoint, InMemoryCheckpointBackend, RawObject
+from tests.support.variants import in_full, tries
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 MESSAGES = [{"role": "user", "text": f"message {number}"} for number in range(5_000)]
@@ -75,7 +76,8 @@ trees = st.recursive(
 )
 
 
-@settings(deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(trees, trees)
 async def test_differences_make_the_first_value_the_second(before: Any, after: Any) -> None:
     found = await differences_of(before, after)
@@ -83,7 +85,8 @@ async def test_differences_make_the_first_value_the_second(before: Any, after: A
     assert repr(in_order(applied(before, found))) == repr(in_order(after))
 
 
-@settings(deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(st.lists(scalars, max_size=12), st.lists(scalars, max_size=12))
 async def test_so_for_long_lists(before: list[Any], after: list[Any]) -> None:
     assert repr(applied(before, await differences_of(before, after))) == repr(after)
@@ -158,7 +161,8 @@ def test_of_a_long_line_the_part_is_told_that_differs() -> None:
     assert lines_of("aaa", "aaaa") == [("-", "aaa"), ("+", "aaaa")]
 
 
-@settings(deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(st.text("ab\n", max_size=30), st.text("ab\n", max_size=30))
 def test_the_lines_that_are_told_are_those_of_both_texts(before: str, after: str) -> None:
     found = lines_of(before, after, context=100)

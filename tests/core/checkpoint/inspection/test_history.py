@@ -26,9 +26,10 @@ from spark.graphs.checkpoint.inspection.entries import lines_of
 from spark_testing.clock import NEW_YEAR, FakeClock
 from tests.plugins.support.kinds import SELDOM_S3, store_of
 from tests.support.running import Does, Failure, countdown
+from tests.support.variants import first_of
 
 
-@pytest.fixture(params=["memory", "file", "sqlite", SELDOM_S3])
+@pytest.fixture(params=[*first_of(["memory", "file", "sqlite"], always=2), SELDOM_S3])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
     async with store_of(request.param, request, tmp_path) as made:
         yield made

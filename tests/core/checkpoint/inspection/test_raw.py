@@ -49,6 +49,7 @@ from tests.core.checkpoint.records.test_chunks_golden import CHUNKS
 from tests.plugins.support.kinds import SELDOM_S3, store_of
 from tests.support.aes_gcm import AesGcm
 from tests.support.running import Does
+from tests.support.variants import first_of
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 GOLDEN = sorted(CHUNKS.parent.glob("*.txt"))
@@ -92,7 +93,7 @@ class Euro:
         self.cents = cents
 
 
-@pytest.fixture(params=["memory", "file", "sqlite", SELDOM_S3])
+@pytest.fixture(params=[*first_of(["memory", "file", "sqlite"], always=2), SELDOM_S3])
 async def manager(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointManager]:
     made = Chunked() if request.param == "memory" else store_of(request.param, request, tmp_path)
     async with made:

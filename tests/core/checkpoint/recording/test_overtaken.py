@@ -21,11 +21,12 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.storage import Record
 from tests.support.running import Does
+from tests.support.variants import first_of
 
 Act = Callable[[], Awaitable[Any]]
 
 
-@pytest.fixture(params=["memory", "file", "sqlite"])
+@pytest.fixture(params=first_of(["memory", "file", "sqlite"], always=2))
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
     backend: CheckpointBackend
     match request.param:

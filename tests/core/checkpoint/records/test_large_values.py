@@ -266,7 +266,6 @@ async def test_the_next_run_removes_what_a_killed_one_left(backend: CheckpointBa
     assert left not in await backend.blob_names("g")
 
 
-@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_what_a_writer_beside_us_has_just_stored_is_left_alone(backend: CheckpointBackend) -> None:
     """It may belong to the record that is being written right now."""
     await graph_of(backend, Loop(2)).run()
@@ -318,7 +317,6 @@ async def test_what_is_left_of_a_graph_that_never_runs_again_can_be_removed(back
 # what comes back
 
 
-@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_a_run_goes_on_with_large_values(backend: CheckpointBackend) -> None:
     with pytest.raises(Failure):
         await graph_of(backend, Loop(9, changes_at=lambda step: step <= 3, fails_at=5)).run()
@@ -474,7 +472,6 @@ async def test_a_value_that_was_changed_is_named(tmp_path: Path) -> None:
             await CheckpointManager(backend).load_latest("g")
 
 
-@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_verify_finds_damage_and_orphans(backend: CheckpointBackend) -> None:
     manager = CheckpointManager(backend)
     await graph_of(backend, Loop(3)).run()

@@ -41,6 +41,7 @@ from tests.core.checkpoint_values import (
     is_same,
     values,
 )
+from tests.support.variants import in_full, tries
 
 PATH = "graph_state['v']"
 CODEC = RecordCodec(PickleFormat(b"key"))
@@ -59,19 +60,22 @@ def round_trip(value: Any) -> Any:
     return TreeReader().value(JsonFormat().loads(to_bytes(value)), PATH)
 
 
-@settings(max_examples=150, deadline=None)
+@in_full
+@settings(max_examples=tries(150), deadline=None)
 @given(values)
 def test_every_supported_value_comes_back_exactly(value: Any) -> None:
     assert is_same(round_trip(value), value)
 
 
-@settings(max_examples=50, deadline=None)
+@in_full
+@settings(max_examples=tries(50), deadline=None)
 @given(values)
 def test_every_supported_value_comes_back_exactly_from_pickle(value: Any) -> None:
     assert is_same(CODEC.decode(encoded(value)).graph_state["v"], value)
 
 
-@settings(max_examples=100, deadline=None)
+@in_full
+@settings(max_examples=tries(100), deadline=None)
 @given(values)
 def test_what_is_written_is_standard_json(value: Any) -> None:
     """Other programs read checkpoints too, so Python's own extensions of JSON must not appear."""
