@@ -14,7 +14,7 @@ import pytest
 
 from spark.graphs.checkpoint import migrations
 from tests.plugins.executor_ray import cluster
-from tests.support import variants
+from tests.support import compiling, variants
 
 if TYPE_CHECKING:
     from tests.plugins.support.s3.servers import S3Server
@@ -33,6 +33,11 @@ for name in ("NO_PROXY", "no_proxy"):
 
 def pytest_configure(config: pytest.Config) -> None:
     variants.configure(config)
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    if collector.path == compiling.TESTS and "PYTEST_XDIST_WORKER" in os.environ:
+        compiling.compile_share(collector.config.args)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
