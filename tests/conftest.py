@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -33,6 +33,16 @@ for name in ("NO_PROXY", "no_proxy"):
 
 def pytest_configure(config: pytest.Config) -> None:
     variants.configure(config)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end, so looking through it for garbage finds none: an eighth of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

@@ -125,6 +125,7 @@ def test_the_contest_puts_ours_beside_the_floor() -> None:
     assert not any("–" in line or "failed" in line for line in lines if line.startswith("|"))
 
 
+@pytest.mark.thorough
 def test_a_participant_that_fails_is_told_and_does_not_stop_the_others() -> None:
     broken = Participant(
         "broken", "benchmarks.no_such_module", Path(sys.executable), "", frozenset({"loop"}), {}, {}, ()

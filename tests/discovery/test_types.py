@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.sites import Site
+from tests.support.variants import first_of
 
 LIBRARY = """
 class Gauge:
@@ -170,7 +171,7 @@ print("trap" in sys.modules)
 
 @pytest.mark.parametrize(
     ("library", "install"),
-    [("numpy", "pip install 'spark-graphs[arrays]'"), ("pandas", "pip install 'spark-graphs[arrays]'")],
+    first_of([("numpy", "pip install 'spark-graphs[arrays]'"), ("pandas", "pip install 'spark-graphs[arrays]'")]),
 )
 def test_where_our_plugin_is_missing_the_error_says_how_to_install_it(
     site: Site, run_fresh: Run, library: str, install: str

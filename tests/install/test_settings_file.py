@@ -84,7 +84,6 @@ def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple
         return Job(start, tmp_path_factory.mktemp("undisturbed"), hook).start(), hook.events
 
 
-@pytest.mark.thorough
 def test_the_settings_are_what_the_run_does(job: Job, hook: Hook) -> None:
     told = job.start()
 
@@ -97,6 +96,7 @@ def test_the_settings_are_what_the_run_does(job: Job, hook: Hook) -> None:
     assert SECRET not in "".join(job.said)
 
 
+@pytest.mark.thorough
 def test_a_killed_run_is_resumed_as_if_nothing_had_happened(
     job: Job, hook: Hook, undisturbed: tuple[dict[str, Any], list[tuple[str, str]]]
 ) -> None:
