@@ -18,15 +18,15 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
-from xml.sax.saxutils import escape
 
-from moto.core.responses import ActionResult, BaseResponse
+from moto.core import serialize
 from moto.core.utils import utcnow
 from moto.moto_server.werkzeug_app import create_backend_app
-from moto.s3 import models, responses
+from moto.s3 import models
 
 from tests.plugins.support.s3.http import AHEAD, LONGEST_HEAD, Message, read_request
 
@@ -38,7 +38,8 @@ class MotoServer:
         self._application = create_backend_app("s3")
         self._ahead = timedelta(0)
         models.utcnow = self._now
-        responses.S3Response.serialized = _serialized
+        # It reads the time of each object from a text, each time that it is listed.
+        serialize.parse_to_aware_datetime = lru_cache(serialize.parse_to_aware_datetime)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until the client closes it."""
@@ -66,25 +67,6 @@ class MotoServer:
 
     def _now(self) -> datetime:
         return utcnow() + self._ahead
-
-
-def _serialized(response: BaseResponse, result: ActionResult) -> Any:
-    """As moto's own, which spends half of the time of all requests on listings: it asks botocore's model about each value."""
-    if response.data.get("Action") != "ListObjectsV2":
-        return BaseResponse.serialized(response, result)
-    body = _xml('ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"', result.result)
-    return 200, {"Content-Type": "application/xml", **response.response_headers}, body
-
-
-def _xml(name: str, value: Any) -> str:
-    """An element, or one for each item of a list."""
-    if isinstance(value, list):
-        return "".join(_xml(name, each) for each in value)
-    if isinstance(value, dict):
-        content = "".join(_xml(key, each) for key, each in value.items())
-    else:
-        content = str(value).lower() if isinstance(value, bool) else escape(str(value))
-    return f"<{name}>{content}</{name.partition(' ')[0]}>"
 
 
 def _environ(request: Message) -> dict[str, Any]:
