@@ -18,12 +18,10 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import lru_cache
 from io import BytesIO
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from moto.core import serialize
 from moto.core.utils import utcnow
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.s3 import models
@@ -38,8 +36,6 @@ class MotoServer:
         self._application = create_backend_app("s3")
         self._ahead = timedelta(0)
         models.utcnow = self._now
-        # It reads the time of each object from a text, each time that it is listed.
-        serialize.parse_to_aware_datetime = lru_cache(serialize.parse_to_aware_datetime)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection until the client closes it."""
