@@ -218,3 +218,15 @@ def run(graph: Graph, task: Task | None = None) -> None:
     import asyncio
 
     asyncio.run(graph.run(task) if task else graph.run())
+
+
+@pytest.mark.parametrize(("part", "size", "kinds"), [("mask", 2, "??"), ("fill", (), ["i1", "f8"])])
+def test_parts_of_a_masked_array_that_have_other_fields_are_refused(part: str, size: Any, kinds: Any) -> None:
+    """NumPy would convert them, and write beyond the end of the memory that it has."""
+    intact = np.ma.array(np.zeros(2, [("a", "i1"), ("b", "f8", (2, 2))]), mask=True)
+    tree: Any = CODEC.tree(intact)
+    tree["$type"][1][part] = CODEC.tree(np.zeros(size, [("a", kinds[0]), ("b", kinds[1], (2, 0))]))
+
+    assert is_same_array(restored(intact), intact)
+    with pytest.raises(DeserializationError, match="field"):
+        TreeReader().value(tree)

@@ -76,6 +76,11 @@ def _masked_from_data(data: Any) -> np.ma.MaskedArray[Any, Any]:
         raise ValueError("it is no masked array")
     if mask is not None and (type(mask) is not np.ndarray or mask.shape != values.shape):
         raise ValueError("its mask has another shape")
+    # NumPy would convert them. From one shape of a field to another it writes beyond the end of the memory that it has.
+    if mask is not None and mask.dtype != np.ma.make_mask_descr(values.dtype):
+        raise ValueError("its mask has no field for each of its elements")
+    if fill.dtype != values.dtype and (fill.dtype.names is not None or values.dtype.names is not None):
+        raise ValueError("what stands for masked elements has other fields than they have")
     made: Any = np.ma.MaskedArray(values, mask=np.ma.nomask if mask is None else mask, copy=False)
     made.fill_value = fill[()]
     if data["hard"]:
