@@ -42,7 +42,7 @@ $(UV):
 demo: .venv/.synced ## index the standard library's sources, killed and resumed on the way; BACKEND=url|s3 KILLS=6 EXECUTOR=process|ray
 	$(if $(EXECUTOR),SPARK_EXECUTOR_PARSING=$(EXECUTOR)) $(RUN) $(BESIDE_$(BACKEND)) python examples/survive_kills.py --kills $(or $(KILLS),6) --store "$(if $(filter s3,$(BACKEND)),$(URL_OF_s3),$(BACKEND))"
 
-test: .venv/.synced ## every test but the thorough ones, in three to six minutes on two cores
+test: .venv/.synced ## every test but the thorough ones, in three to five minutes on two cores
 	$(RUN) pytest $(PARALLEL) $(ARGS)
 
 test-lowest: $(UV) ## the tests with the lowest dependencies that are declared, on each Python that uv finds; PYTHONS="3.11 3.13"

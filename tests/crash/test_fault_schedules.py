@@ -10,7 +10,6 @@ import pytest
 from tests.crash.fault_programs import Complaint
 from tests.crash.fault_schedules import Sweep, run_lanes
 from tests.plugins.support.s3.servers import S3Server
-from tests.support.variants import first_of
 
 
 @pytest.fixture(autouse=True)
@@ -31,18 +30,17 @@ async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server
     assert outcome.faults.total() > 12, f"too little failed to prove anything: {outcome}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("bug", "seed"),
-    first_of(
-        [
-            ("TakesARefusalForSuccess", 7),
-            ("ForgetsWhatItWrote", 7),
-            ("ForgetsTheFloor", 4),
-            ("OverwritesWhenInDoubt", 7),
-            ("HidesFailures", 1),
-            ("TellsTooFewDeletions", 8),
-        ]
-    ),
+    [
+        ("TakesARefusalForSuccess", 7),
+        ("ForgetsWhatItWrote", 7),
+        ("ForgetsTheFloor", 4),
+        ("OverwritesWhenInDoubt", 7),
+        ("HidesFailures", 1),
+        ("TellsTooFewDeletions", 8),
+    ],
 )
 async def test_harness_finds_a_planted_bug(s3_server: S3Server, bug: str, seed: int) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one. The seeds are such that find it soon."""

@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from tests.plugins.support.s3.servers import S3Server
-from tests.support.variants import first_of
 
 
 def run_race(server: S3Server, *options: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +27,8 @@ def test_each_sequence_has_one_winner(s3_server: S3Server) -> None:
     assert "12 sequences, one winner each" in done.stdout
 
 
-@pytest.mark.parametrize("bug", first_of(["OverwritesWhenInDoubt", "SharesLargeValues"]))
+@pytest.mark.thorough
+@pytest.mark.parametrize("bug", ["OverwritesWhenInDoubt", "SharesLargeValues"])
 def test_two_winners_are_found_out(s3_server: S3Server, bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
     done = run_race(s3_server, "--backend", f"tests.crash.planted_s3_bugs:{bug}")

@@ -13,10 +13,16 @@ if TYPE_CHECKING:
     from tests.plugins.support.sftp_servers import SftpServer
 
 
-FEW: Final = ("TestOverSftp", "TestOnAFilesystemThatNobodyKnows", "TestPostgresql", "TestS3Backend")
+FEW: Final = (
+    "TestOnTheMemoryFilesystem",
+    "TestOverSftp",
+    "TestOnAFilesystemThatNobodyKnows",
+    "TestPostgresql",
+    "TestS3Backend",
+)
 """Of each part of these suites one test runs by default. The others ask the same of nearly the same code, which runs whole on
-another filesystem, or on SQLite. S3 takes seven times as long as files; what only it has is tested in ``s3/``, always."""
-WITH_FEW_IDS: Final = ("TestOnTheMemoryFilesystem", "TestSqlite")
+local files, or on SQLite. S3 takes seven times as long as files; what only it has is tested in ``s3/``, always."""
+WITH_FEW_IDS: Final = ("TestSqlite",)
 """By default these suites try two hostile ids one by one. They try all together in any case, and files try each."""
 
 
