@@ -213,7 +213,7 @@ class Finder:
             return []
         with wrapped(self._backend, "looking for runs to resume"):
             latest = (await self._backend.latest_headers([*free])).headers
-            runs = [with_claim(await self._run_of(each), free[each.graph_id], now=now) for each in latest.values()]
+            runs = [with_claim(await self._run_of(each), free.get(each.graph_id), now=now) for each in latest.values()]
         await self._remove_left_over(free, {run.graph_id: run for run in runs}, now)
         return await self._due(runs, now)
 
