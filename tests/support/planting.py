@@ -45,10 +45,7 @@ def source_with(bug: Bug) -> str:
 
     :raises AssertionError: what is to be changed does not stand there, or not once.
     """
-    spec = importlib.util.find_spec(bug.module)
-    assert spec is not None
-    assert spec.origin is not None
-    return _with_bug(Path(spec.origin).read_text(), bug)
+    return _with_bug(_path_of(bug.module).read_text(), bug)
 
 
 def plant(bug: Bug) -> None:
@@ -87,15 +84,18 @@ def _with_bug(source: str, bug: Bug) -> str:
     return source.replace(bug.right, bug.wrong)
 
 
-def _executed(name: str, bug: Bug | None) -> ModuleType:
-    spec = importlib.util.find_spec(name)
+def _path_of(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
     assert spec is not None
     assert spec.origin is not None
-    source = Path(spec.origin).read_text()
-    if bug is not None:
-        source = _with_bug(source, bug)
+    return Path(spec.origin)
+
+
+def _executed(name: str, bug: Bug | None) -> ModuleType:
+    path = _path_of(name)
+    source = path.read_text() if bug is None else source_with(bug)
     module = ModuleType(name)
-    module.__file__ = spec.origin
+    module.__file__ = str(path)
     sys.modules[name] = module
-    exec(compile(source, spec.origin, "exec"), vars(module))
+    exec(compile(source, path, "exec"), vars(module))
     return module

@@ -120,3 +120,17 @@ async def test_a_round_leaves_those_for_the_end_one_after_the_other() -> None:
 def test_a_limit_that_is_none_is_refused(most: Any) -> None:
     with pytest.raises(GraphDefinitionError, match="give a whole number of at least 0, or None"):
         Claim(max_restarts=most)
+
+
+async def test_many_of_them_are_found_once_and_not_anew_for_each() -> None:
+    async def read_per_run(count: int) -> float:
+        service = Service()
+        for number in range(count):
+            await service.build(f"suspect-{number}").submit()
+            await die(service, f"suspect-{number}", times=3)
+        service.store.read = 0
+        await asyncio.wait_for(service.work(idle_exit=0), 60)
+        assert {run.status for run in await service.manager.runs()} == {"completed"}
+        return service.store.read / count
+
+    assert await read_per_run(80) < 2 * await read_per_run(20)

@@ -76,7 +76,7 @@ def _masked_from_data(data: Any) -> np.ma.MaskedArray[Any, Any]:
         raise ValueError("it is no masked array")
     if mask is not None and (type(mask) is not np.ndarray or mask.shape != values.shape):
         raise ValueError("its mask has another shape")
-    # NumPy would convert them. From one shape of a field to another it writes beyond the end of the memory that it has.
+    # NumPy would convert them, and may write past the end of its memory where a field has another shape.
     if mask is not None and mask.dtype != np.ma.make_mask_descr(values.dtype):
         raise ValueError("its mask has no field for each of its elements")
     if fill.dtype != values.dtype and (fill.dtype.names is not None or values.dtype.names is not None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from math import inf
 from typing import Any, Final, Generic, TypeVar
 
@@ -62,8 +62,8 @@ class Working(Generic[Outcome]):
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._suspect: str | None = None
         """The graph id of the one run under way that may end this process."""
-        self._held_back = set[str]()
-        """Graph ids of others like it, which wait for their turns."""
+        self._suspects: deque[RunInfo] = deque()
+        """Those that may end it, and wait for their turns: one by one, so that none takes others down again and again."""
         self._paused: dict[str, float] = {}
         """Graph ids that are left alone for now, and until when."""
 
@@ -91,33 +91,25 @@ class Working(Generic[Outcome]):
             except BackendError as error:
                 _LOG.warning("Looking for runs failed, and is tried again in %g s: %s", self._every, error)
                 self._look_at = self._clock.monotonic() + self._every
+        if self._suspects and self._suspect is None and len(self._under_way) < limit:
+            self._begin(group, run := self._suspects.popleft(), read_at=-inf)  # it may have waited for long
+            self._suspect = run.graph_id
         while self._ready and len(self._under_way) < limit:
-            run = self._ready.popleft()
-            if is_suspect(run):
-                self._suspect = run.graph_id
-            name = f"spark-graphs: resuming {run.graph_id}"
-            self._under_way[run.graph_id] = group.create_task(self._resume(run, self._read_at), name=name)
+            self._begin(group, self._ready.popleft(), read_at=self._read_at)
+
+    def _begin(self, group: asyncio.TaskGroup, run: RunInfo, *, read_at: float) -> None:
+        name = f"spark-graphs: resuming {run.graph_id}"
+        self._under_way[run.graph_id] = group.create_task(self._resume(run, read_at), name=name)
 
     async def _look(self) -> None:
         began = self._looked_at = self._clock.monotonic()
         self._paused = {graph_id: until for graph_id, until in self._paused.items() if until > began}
-        if self._suspect is None:
-            self._held_back.clear()
-        besides = {*self._under_way, *self._paused, *self._held_back}
+        besides = {*self._under_way, *self._paused, *(run.graph_id for run in self._suspects)}
         found = await self._finder.look(wanted=self._resumer.limit * _AHEAD, besides=besides)
         self._read_at = self._clock.monotonic()
-        self._ready = deque(self._without_more_suspects(found))
+        self._ready = deque(run for run in found if not is_suspect(run))
+        self._suspects += filter(is_suspect, found)
         self._look_at = 0.0 if found else self._finder.dead_at
-
-    def _without_more_suspects(self, found: Sequence[RunInfo]) -> Iterator[RunInfo]:
-        """At most one that may end this process is under way, so that it takes no other one down with it again and again."""
-        has_room = self._suspect is None
-        for run in found:
-            if is_suspect(run) and not has_room:
-                self._held_back.add(run.graph_id)
-                continue
-            has_room = has_room and not is_suspect(run)
-            yield run
 
     async def _resume(self, run: RunInfo, read_at: float) -> None:
         pause = self._every
@@ -133,7 +125,7 @@ class Working(Generic[Outcome]):
         finally:
             del self._under_way[run.graph_id]
             if self._suspect == run.graph_id:
-                self._suspect, self._look_at = None, 0.0
+                self._suspect = None
             self._busy_at = now = self._clock.monotonic()
             self._paused[run.graph_id] = now + pause
 
@@ -162,5 +154,5 @@ class Working(Generic[Outcome]):
         return idle_at if not self._under_way and self._looked_at < idle_at else inf
 
     def _is_idle(self) -> bool:
-        is_quiet = not self._under_way and not self._ready and self._look_at > 0.0
+        is_quiet = not (self._under_way or self._ready or self._suspects) and self._look_at > 0.0
         return is_quiet and self._looked_at >= self._busy_at + self._idle_exit
